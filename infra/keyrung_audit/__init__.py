@@ -1,0 +1,1 @@
+"""An independent reader of the audit log: shares no code with its writer."""

@@ -1,0 +1,1 @@
+"""Step-up policies as typed rules: compiled, signed, evaluated."""

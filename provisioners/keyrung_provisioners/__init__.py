@@ -1,0 +1,1 @@
+"""Keys made and proven inside the stores that hold them; no key byte leaves."""
