@@ -1,0 +1,265 @@
+"""The inventory in SQLite: one file, durable commits, unique claims, and an event for every change of state."""
+
+import fcntl
+import hashlib
+import json
+import os
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from keyrung_provisioners.api import KeyDescription, Purpose
+from keyrung_provisioners.errors import BackendUnavailableError, KeyConflictError
+from keyrung_provisioners.inventory import Claim, KeyEvent, KeyRow
+from keyrung_provisioners.states import KeyState, check_transition
+from keyrung_provisioners.uri import KeyUri
+
+_BUSY_SECONDS = 30  # another process commits in milliseconds; a stuck one must not block for ever
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS keys (
+    owner TEXT NOT NULL,
+    generation INTEGER NOT NULL,
+    uri TEXT NOT NULL,
+    algorithm TEXT NOT NULL,
+    purpose TEXT NOT NULL,
+    claim_id BLOB NOT NULL,
+    claimed_at TEXT NOT NULL,
+    state TEXT NOT NULL,
+    fingerprint TEXT,
+    public_key_pem TEXT,
+    evidence TEXT,
+    PRIMARY KEY (owner, generation)
+) STRICT;
+CREATE UNIQUE INDEX IF NOT EXISTS one_living_owner_per_uri ON keys (uri) WHERE state <> 'destroyed';
+CREATE TABLE IF NOT EXISTS events (
+    position INTEGER PRIMARY KEY AUTOINCREMENT,
+    event_id TEXT NOT NULL UNIQUE,
+    event TEXT NOT NULL,
+    at TEXT NOT NULL,
+    uri TEXT NOT NULL,
+    generation INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    purpose TEXT NOT NULL,
+    fingerprint TEXT
+) STRICT;
+"""
+_COLUMNS = (
+    "owner, generation, uri, algorithm, purpose, claim_id, claimed_at, state, fingerprint, public_key_pem, evidence"
+)
+
+
+class SqliteInventory:
+    """An `Inventory` in one SQLite file; safe for many processes, each call in a connection of its own."""
+
+    def __init__(self, path: Path) -> None:
+        """Use the file at ``path``; it is made, readable by its owner only, on first use."""
+        self._path = path
+
+    @contextmanager
+    def exclusive(self, owner: str, generation: int) -> Iterator[None]:
+        """Hold a lock file of this claim; the system releases it when the holder dies."""
+        name = hashlib.sha256(f"{generation}:{owner}".encode()).hexdigest()[:32]
+        folder = self._path.parent / "inventory-locks"
+        with _translated(self._path):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            descriptor = os.open(folder / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def claim(self, claim: Claim, *, claim_id: bytes, now: datetime) -> tuple[KeyRow, bool]:
+        """Insert the row, or return the one that an earlier run inserted for the same thing."""
+        with self._transaction() as connection:
+            known = _select(connection, "owner = ? AND generation = ?", (claim.owner, claim.generation))
+            if known:
+                if known[0].claim != claim:
+                    raise KeyConflictError(
+                        f"generation {claim.generation} was claimed for {known[0].claim.uri}",
+                        fix=f"raise `generation` to {claim.generation + 1} for what you changed",
+                        uri=str(claim.uri),
+                    )
+                return known[0], False
+            living = _select(connection, "uri = ? AND state <> 'destroyed'", (str(claim.uri),))
+            if living:
+                raise KeyConflictError(
+                    f"{claim.uri} belongs to {living[0].claim.owner}", fix="choose another name", uri=str(claim.uri)
+                )
+            row = KeyRow(claim=claim, claim_id=claim_id, claimed_at=now, state=KeyState.PRE_ACTIVATION)
+            _insert(connection, row)
+            _append_event(connection, row, "key.claimed", now)
+            return row, True
+
+    def record_created(self, row: KeyRow, found: KeyDescription, *, adopted: bool, now: datetime) -> KeyRow:
+        """Store fingerprint, public key and evidence, with the event that says how the key came to be."""
+        created = replace(
+            row, fingerprint=found.fingerprint, public_key_pem=found.public_key_pem, evidence=dict(found.attributes)
+        )
+        with self._transaction() as connection:
+            connection.execute(
+                "UPDATE keys SET fingerprint = ?, public_key_pem = ?, evidence = ? WHERE owner = ? AND generation = ?",
+                (
+                    created.fingerprint,
+                    created.public_key_pem,
+                    json.dumps(created.evidence, sort_keys=True),
+                    row.claim.owner,
+                    row.claim.generation,
+                ),
+            )
+            _append_event(connection, created, "key.adopted" if adopted else "key.created", now)
+        return created
+
+    def transition(self, row: KeyRow, state: KeyState, *, now: datetime) -> KeyRow:
+        """Move the key to ``state`` and append the event, both or neither."""
+        moved = replace(row, state=state)
+        with self._transaction() as connection:
+            current = _select(connection, "owner = ? AND generation = ?", (row.claim.owner, row.claim.generation))
+            check_transition(current[0].state, state)
+            connection.execute(
+                "UPDATE keys SET state = ? WHERE owner = ? AND generation = ?",
+                (state, row.claim.owner, row.claim.generation),
+            )
+            _append_event(connection, moved, _EVENT_OF_STATE[state], now)
+        return moved
+
+    def find(self, uri: KeyUri) -> KeyRow | None:
+        """Return the row of ``uri`` that is not destroyed."""
+        with self._transaction() as connection:
+            found = _select(connection, "uri = ? AND state <> 'destroyed'", (str(uri),))
+        return found[0] if found else None
+
+    def row(self, owner: str, generation: int) -> KeyRow | None:
+        """Return one row by its claim."""
+        with self._transaction() as connection:
+            found = _select(connection, "owner = ? AND generation = ?", (owner, generation))
+        return found[0] if found else None
+
+    def rows(self) -> Sequence[KeyRow]:
+        """Return every row, oldest claim first."""
+        with self._transaction() as connection:
+            return _select(connection, "1 = 1", ())
+
+    def events(self, *, after: int = 0) -> Sequence[tuple[int, KeyEvent]]:
+        """Return the events behind position ``after``."""
+        with self._transaction() as connection:
+            found = connection.execute(
+                "SELECT position, event_id, event, at, uri, generation, state, purpose, fingerprint"
+                " FROM events WHERE position > ? ORDER BY position",
+                (after,),
+            ).fetchall()
+        return [(position, _event(values)) for position, *values in found]
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with _translated(self._path):
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not self._path.exists():
+                os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            with closing(sqlite3.connect(self._path, timeout=_BUSY_SECONDS, isolation_level=None)) as connection:
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.execute("PRAGMA synchronous = FULL")
+                connection.executescript(_SCHEMA)
+                connection.execute("BEGIN IMMEDIATE")
+                try:
+                    yield connection
+                except BaseException:
+                    connection.execute("ROLLBACK")
+                    raise
+                connection.execute("COMMIT")
+
+
+_EVENT_OF_STATE = {
+    KeyState.ACTIVE: "key.activated",
+    KeyState.SUSPENDED: "key.suspended",
+    KeyState.DEACTIVATED: "key.deactivated",
+    KeyState.COMPROMISED: "key.compromised",
+    KeyState.DESTROYED: "key.destroyed",
+}
+
+
+@contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (sqlite3.Error, OSError) as error:
+        raise BackendUnavailableError(
+            f"the key inventory {path} cannot be used ({error})", fix="check free space and permissions"
+        ) from error
+
+
+def _select(connection: sqlite3.Connection, condition: str, values: tuple[str | int, ...]) -> list[KeyRow]:
+    query = f"SELECT {_COLUMNS} FROM keys WHERE {condition} ORDER BY claimed_at, owner"  # noqa: S608 - constants only
+    return [_row(found) for found in connection.execute(query, values)]
+
+
+def _row(found: Sequence[object]) -> KeyRow:
+    owner, generation, uri, algorithm, purpose, claim_id, claimed_at, state, fingerprint, pem, evidence = found
+    return KeyRow(
+        claim=Claim(
+            owner=str(owner),
+            generation=int(str(generation)),
+            uri=KeyUri.parse(str(uri)),
+            algorithm=str(algorithm),
+            purpose=Purpose(str(purpose)),
+        ),
+        claim_id=claim_id if isinstance(claim_id, bytes) else b"",
+        claimed_at=datetime.fromisoformat(str(claimed_at)),
+        state=KeyState(str(state)),
+        fingerprint=None if fingerprint is None else str(fingerprint),
+        public_key_pem=None if pem is None else str(pem),
+        evidence=None if evidence is None else json.loads(str(evidence)),
+    )
+
+
+def _insert(connection: sqlite3.Connection, row: KeyRow) -> None:
+    connection.execute(
+        f"INSERT INTO keys ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL, NULL, NULL)",  # noqa: S608 - constants
+        (
+            row.claim.owner,
+            row.claim.generation,
+            str(row.claim.uri),
+            row.claim.algorithm,
+            row.claim.purpose,
+            row.claim_id,
+            row.claimed_at.astimezone(UTC).isoformat(),
+            row.state,
+        ),
+    )
+
+
+def _append_event(connection: sqlite3.Connection, row: KeyRow, event: str, now: datetime) -> None:
+    """Append the event; its id is made of what happened, so that a repeat cannot stand twice."""
+    claim = row.claim
+    event_id = hashlib.sha256(f"{event}:{claim.generation}:{row.claim_id.hex()}:{row.state}".encode()).hexdigest()[:32]
+    connection.execute(
+        "INSERT INTO events (event_id, event, at, uri, generation, state, purpose, fingerprint)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            event_id,
+            event,
+            now.astimezone(UTC).isoformat(),
+            str(claim.uri),
+            claim.generation,
+            row.state,
+            claim.purpose,
+            row.fingerprint,
+        ),
+    )
+
+
+def _event(values: Sequence[object]) -> KeyEvent:
+    event_id, event, at, uri, generation, state, purpose, fingerprint = values
+    return KeyEvent(
+        event_id=str(event_id),
+        event=str(event),
+        at=datetime.fromisoformat(str(at)),
+        uri=str(uri),
+        generation=int(str(generation)),
+        state=KeyState(str(state)),
+        purpose=Purpose(str(purpose)),
+        fingerprint=None if fingerprint is None else str(fingerprint),
+    )

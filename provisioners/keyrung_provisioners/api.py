@@ -1,0 +1,138 @@
+"""What a back end offers: a small core every store has, and each further ability as a Protocol of its own.
+
+Operations take and return frozen records, so that a new field breaks nobody. Nothing here carries private key bytes.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import ClassVar, Protocol
+
+from keyrung_provisioners.uri import KeyUri, VaultUri
+
+AttributeValue = str | bool | int
+
+
+class Purpose(StrEnum):
+    """What a key is for; fixed at creation, one purpose per key (SP 800-57 part 1, section 5.2)."""
+
+    ASSERTION_SIGNING = "assertion-signing"
+    POLICY_SIGNING = "policy-signing"
+    AUDIT_SIGNING = "audit-signing"
+    CREDENTIAL_SEED = "credential-seed"
+    USER_CREDENTIAL = "user-credential"
+
+
+class Capability(StrEnum):
+    """Abilities beyond the core; what a back end lacks is reported, never emulated in software."""
+
+    SIGNING = "signing"
+    SEALING = "sealing"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeySpec:
+    """A key as declared.
+
+    Attributes:
+        uri: Where it shall stand and under which name.
+        algorithm: A name of the algorithm table.
+        purpose: Its one use.
+        claim_id: 16 random bytes recorded by the claim; where the store keeps an identifier beside the key
+            (CKA_ID), it proves that an object found later is the one this claim made.
+    """
+
+    uri: KeyUri
+    algorithm: str
+    purpose: Purpose
+    claim_id: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyDescription:
+    """A key as read back from its store.
+
+    Attributes:
+        fingerprint: RFC 7638 thumbprint of the public key; for a symmetric key a check value made by the store
+            (an HMAC over a fixed text), which says nothing about the key.
+        public_key_pem: SubjectPublicKeyInfo; None for a symmetric key.
+        claim_id: The identifier the store keeps beside the key; None where it keeps none.
+        attributes: The protective attributes exactly as the store reports them: the evidence.
+    """
+
+    uri: KeyUri
+    algorithm: str
+    fingerprint: str
+    public_key_pem: str | None
+    claim_id: bytes | None
+    attributes: Mapping[str, AttributeValue] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VaultDescription:
+    """A vault as its store reports it (manufacturer, model and serial of a token; accessor of a mount)."""
+
+    uri: VaultUri
+    created: bool
+    attributes: Mapping[str, AttributeValue] = field(default_factory=dict)
+
+
+class KeyManager(Protocol):
+    """The core every back end has. Raises only `ProvisionerError` and its children."""
+
+    scheme: ClassVar[str]
+    capabilities: ClassVar[frozenset[Capability]]
+
+    def ensure_vault(self, vault: VaultUri, *, owner: str) -> VaultDescription:
+        """Make the vault usable: create it where the store can, else prove that it is there.
+
+        ``owner`` marks what this call creates, so that a repeated call after a crash still answers ``created``.
+        """
+        ...
+
+    def describe_vault(self, vault: VaultUri) -> VaultDescription:
+        """Return the vault as it is; raise `KeyMissingError` when it is gone."""
+        ...
+
+    def remove_vault(self, vault: VaultUri) -> None:
+        """Remove an empty vault that `ensure_vault` created; refuse one that still holds keys."""
+        ...
+
+    def create(self, spec: KeySpec) -> KeyDescription:
+        """Generate the key inside the store and return what was read back.
+
+        Raises `KeyConflictError` when something stands under that name already.
+        """
+        ...
+
+    def describe(self, uri: KeyUri) -> KeyDescription:
+        """Read the key back; raise `KeyMissingError` when the store has no such key."""
+        ...
+
+    def deviations(self, spec: KeySpec, found: KeyDescription) -> list[str]:
+        """Return the names of attributes in which ``found`` falls short of ``spec``; empty when none does."""
+        ...
+
+    def destroy(self, uri: KeyUri) -> None:
+        """Destroy the key; already gone counts as done."""
+        ...
+
+
+class Signing(Protocol):
+    """Keys that sign."""
+
+    def sign(self, uri: KeyUri, data: bytes) -> bytes:
+        """Return the signature over ``data`` in JOSE form (RFC 7518 section 3.4: raw r||s)."""
+        ...
+
+
+class Sealing(Protocol):
+    """Keys that encrypt small secrets, bound to a context (authenticated, not secret)."""
+
+    def seal(self, uri: KeyUri, plaintext: bytes, *, context: bytes) -> str:
+        """Return ``plaintext`` sealed; only the same ``context`` opens it."""
+        ...
+
+    def open(self, uri: KeyUri, sealed: str, *, context: bytes) -> bytes:
+        """Return what was sealed; raise `KeyRefusedError` when text or context was changed."""
+        ...

@@ -1,0 +1,138 @@
+"""Keys in a PKCS#11 token: SoftHSM2, or any HSM's module by path.
+
+URI: ``pkcs11:token=LABEL;object=LABEL``. Settings: ``pkcs11Module`` (path of the module) and ``pkcs11Pin``
+(a reference to the user PIN). Key pairs are generated inside the token, sensitive and never extractable.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import ClassVar, Self
+
+import pkcs11
+from pkcs11.constants import SlotFlag
+from pkcs11.mechanisms import Mechanism
+
+from keyrung_provisioners import encoding
+from keyrung_provisioners.algorithms import algorithm
+from keyrung_provisioners.api import AttributeValue, Capability, KeyDescription, KeySpec, VaultDescription
+from keyrung_provisioners.backends.pkcs11 import objects
+from keyrung_provisioners.backends.pkcs11.session import TokenSession
+from keyrung_provisioners.errors import InvalidSettingError
+from keyrung_provisioners.sources import resolve
+from keyrung_provisioners.uri import KeyUri, VaultUri
+
+# What a signing key must show: made in the token, never out of it, and good for signatures only.
+_REQUIRED: dict[str, AttributeValue] = {
+    "CKA_LOCAL": True,
+    "CKA_SENSITIVE": True,
+    "CKA_ALWAYS_SENSITIVE": True,
+    "CKA_EXTRACTABLE": False,
+    "CKA_NEVER_EXTRACTABLE": True,
+    "CKA_PRIVATE": True,
+    "CKA_TOKEN": True,
+    "CKA_SIGN": True,
+    "CKA_DECRYPT": False,
+    "CKA_UNWRAP": False,
+    "CKA_DERIVE": False,
+}
+
+
+class Pkcs11KeyManager:
+    """Keys in the tokens that one module serves."""
+
+    scheme: ClassVar[str] = "pkcs11"
+    capabilities: ClassVar[frozenset[Capability]] = frozenset({Capability.SIGNING})
+
+    def __init__(self, *, module_path: str, pin: Callable[[], str]) -> None:
+        """Use the module at ``module_path``; ``pin`` gives the user PIN of its tokens when a login needs it."""
+        self._module_path = module_path
+        self._pin = pin
+        self._sessions: dict[str, TokenSession] = {}
+
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, str], *, root: Path) -> Self:
+        """Build from ``pkcs11Module`` and ``pkcs11Pin``; nothing is opened yet."""
+        for name in ("pkcs11Module", "pkcs11Pin"):
+            if not settings.get(name):
+                raise InvalidSettingError(f"{name} is not set", fix=f"set keyrung:{name} in the stack's configuration")
+        return cls(
+            module_path=resolve(settings["pkcs11Module"], root=root),
+            pin=partial(resolve, settings["pkcs11Pin"], root=root, secret=True),
+        )
+
+    def ensure_vault(self, vault: VaultUri, *, owner: str) -> VaultDescription:
+        """Prove that the token is there and takes the PIN; tokens are initialised by whoever holds the SO PIN."""
+        self._session(vault.vault).run(lambda session: session.token)
+        return self.describe_vault(vault)
+
+    def describe_vault(self, vault: VaultUri) -> VaultDescription:
+        """Return the token's manufacturer, model, serial and whether its slot is hardware."""
+        token = self._session(vault.vault).token()
+        return VaultDescription(
+            uri=vault,
+            created=False,
+            attributes={
+                "manufacturer": token.manufacturer_id,
+                "model": token.model,
+                "serial": token.serial.decode("ascii", errors="replace"),
+                "hardware": bool(token.slot.flags & SlotFlag.HW_SLOT),
+            },
+        )
+
+    def remove_vault(self, vault: VaultUri) -> None:
+        """Leave the token alone: this back end never creates one."""
+
+    def create(self, spec: KeySpec) -> KeyDescription:
+        """Generate a key pair in the token; see `KeyManager.create`."""
+        row = algorithm(spec.algorithm)
+        if row.curve is None:
+            raise InvalidSettingError(f"a pkcs11 key cannot be {spec.algorithm}", fix="use P-256")
+        self._session(spec.uri.vault).run(partial(objects.generate, spec=spec, row=row))
+        return self.describe(spec.uri)
+
+    def describe(self, uri: KeyUri) -> KeyDescription:
+        """Read the pair back; half a pair counts as no key."""
+        pair = self._session(uri.vault).run(partial(objects.read, uri=uri))
+        return KeyDescription(
+            uri=uri,
+            algorithm=pair.algorithm.name,
+            fingerprint=encoding.thumbprint(pair.public_key_pem),
+            public_key_pem=pair.public_key_pem,
+            claim_id=pair.claim_id,
+            attributes={**pair.attributes, "hardware": self.describe_vault(uri.vault_uri).attributes["hardware"]},
+        )
+
+    def deviations(self, spec: KeySpec, found: KeyDescription) -> list[str]:
+        """Return the PKCS#11 attributes that are not as a signing key's must be."""
+        wrong = [name for name, value in _REQUIRED.items() if found.attributes.get(name) is not value]
+        if found.algorithm != spec.algorithm:
+            wrong.append("CKA_EC_PARAMS")
+        return wrong
+
+    def destroy(self, uri: KeyUri) -> None:
+        """Destroy both halves of the pair."""
+        session = self._session(uri.vault)
+
+        def remove(opened: pkcs11.Session) -> None:
+            session.handles.pop(uri.name, None)
+            for entry in objects.objects(opened, uri.name):
+                entry.destroy()
+
+        session.run(remove)
+
+    def sign(self, uri: KeyUri, data: bytes) -> bytes:
+        """Sign inside the token; the hash is made here since not every token has ECDSA with hashing."""
+        session = self._session(uri.vault)
+
+        def sign_with(opened: pkcs11.Session) -> bytes:
+            pair = session.handles.get(uri.name)
+            if pair is None:
+                pair = session.handles[uri.name] = objects.read(opened, uri=uri)
+            hashed = encoding.digest(data, pair.algorithm.hash_name or "")
+            return bytes(pair.private.sign(hashed, mechanism=Mechanism.ECDSA))
+
+        return session.run(sign_with)
+
+    def _session(self, label: str) -> TokenSession:
+        return self._sessions.setdefault(label, TokenSession(self._module_path, label, self._pin))

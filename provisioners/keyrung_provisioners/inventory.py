@@ -1,0 +1,93 @@
+"""The inventory: who claimed which key, before it was made, and what became of it.
+
+A row is claimed by (resource URN, generation) before anything is generated. PKCS#11 has no create-if-absent, so this
+claim is what makes two creators one. Each change of state appends its event in the same transaction; whoever writes
+the audit log reads the events from here, in order.
+"""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from keyrung_provisioners.api import AttributeValue, KeyDescription, Purpose
+from keyrung_provisioners.states import KeyState
+from keyrung_provisioners.uri import KeyUri
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """What is asked for: one generation of one declared key."""
+
+    owner: str
+    generation: int
+    uri: KeyUri
+    algorithm: str
+    purpose: Purpose
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyRow:
+    """A claimed key; fingerprint, public key and evidence are None until the store has answered for it."""
+
+    claim: Claim
+    claim_id: bytes
+    claimed_at: datetime
+    state: KeyState
+    fingerprint: str | None = None
+    public_key_pem: str | None = None
+    evidence: Mapping[str, AttributeValue] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyEvent:
+    """One step in the life of a key, as the audit log takes it."""
+
+    event_id: str
+    event: str
+    at: datetime
+    uri: str
+    generation: int
+    state: KeyState
+    purpose: Purpose
+    fingerprint: str | None
+
+
+class Inventory(Protocol):
+    """Storage of rows and events; every method is durable when it returns."""
+
+    def exclusive(self, owner: str, generation: int) -> AbstractContextManager[None]:
+        """Hold this (owner, generation) against every other process; released when the holder dies."""
+        ...
+
+    def claim(self, claim: Claim, *, claim_id: bytes, now: datetime) -> tuple[KeyRow, bool]:
+        """Return the row of this claim and whether it is new.
+
+        Raises `KeyConflictError` when the URI belongs to another owner, or the row was claimed for something else.
+        """
+        ...
+
+    def record_created(self, row: KeyRow, found: KeyDescription, *, adopted: bool, now: datetime) -> KeyRow:
+        """Store what was read back from the store."""
+        ...
+
+    def transition(self, row: KeyRow, state: KeyState, *, now: datetime) -> KeyRow:
+        """Move the key to ``state``; raise `KeyRefusedError` when that is not allowed."""
+        ...
+
+    def find(self, uri: KeyUri) -> KeyRow | None:
+        """Return the living row of ``uri``."""
+        ...
+
+    def row(self, owner: str, generation: int) -> KeyRow | None:
+        """Return the row of one generation of one declared key, living or destroyed."""
+        ...
+
+    def rows(self) -> Sequence[KeyRow]:
+        """Return every row, oldest claim first."""
+        ...
+
+    def events(self, *, after: int = 0) -> Sequence[tuple[int, KeyEvent]]:
+        """Return events with their positions, in order, beginning behind position ``after``."""
+        ...

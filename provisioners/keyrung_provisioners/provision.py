@@ -1,0 +1,146 @@
+"""From a declaration to a living key: claim, generate or adopt, read back, activate. And back: verify, retire.
+
+Every step can be the last one before a crash; running `provision` again converges on the same single key.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from keyrung_provisioners.api import KeyDescription, KeyManager, KeySpec
+from keyrung_provisioners.errors import KeyAlteredError, KeyConflictError, KeyMissingError, KeyRefusedError
+from keyrung_provisioners.inventory import Claim, Inventory, KeyRow
+from keyrung_provisioners.states import KeyState
+
+CLAIM_ID_BYTES = 16
+
+
+def _nothing(_point: str) -> None:
+    """Do nothing at a named point."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provisioner:
+    """The steps of a key's life over one inventory.
+
+    Attributes:
+        now: Gives the time (aware UTC).
+        token_bytes: Gives random bytes.
+        reached: Called with the name of each step about to happen ("claimed", "generate", "generated", "activate");
+            raising there stops before the step. The provider uses it to stop when its engine is gone.
+    """
+
+    inventory: Inventory
+    now: Callable[[], datetime]
+    token_bytes: Callable[[int], bytes]
+    reached: Callable[[str], None] = _nothing
+
+    def provision(self, claim: Claim, manager: KeyManager) -> KeyRow:
+        """Return the active key of ``claim``, made now or by an earlier, interrupted run.
+
+        Raises:
+            KeyConflictError: If something that is not ours stands under the name.
+            KeyMissingError: If this generation was recorded before and its key is gone.
+            KeyAlteredError: If the store now holds another key than the recorded one.
+            KeyRefusedError: If the key made is weaker than declared, or this generation has been destroyed.
+        """
+        with self.inventory.exclusive(claim.owner, claim.generation):
+            row, new = self.inventory.claim(claim, claim_id=self.token_bytes(CLAIM_ID_BYTES), now=self.now())
+            self.reached("claimed")
+            if row.state is KeyState.DESTROYED:
+                raise KeyRefusedError(
+                    f"generation {claim.generation} of {claim.uri} was destroyed and cannot come back",
+                    fix=f"raise `generation` to {claim.generation + 1}",
+                    uri=str(claim.uri),
+                )
+            if row.fingerprint is None:
+                row = self._make(row, manager, new=new)
+            else:
+                check_identity(row, manager)
+            if row.state is KeyState.PRE_ACTIVATION:
+                self.reached("activate")
+                row = self.inventory.transition(row, KeyState.ACTIVE, now=self.now())
+            return row
+
+    def _make(self, row: KeyRow, manager: KeyManager, *, new: bool) -> KeyRow:
+        spec = _spec(row)
+        found = _describe_or_none(manager, spec)
+        adopted = found is not None
+        if found is None:
+            self.reached("generate")
+            found = manager.create(spec)
+            self.reached("generated")
+        elif new or (found.claim_id is not None and found.claim_id != row.claim_id):
+            raise KeyConflictError(
+                f"a key that this stack did not make stands under {spec.uri}",
+                fix="choose another name, or take it over with `pulumi import`",
+                uri=str(spec.uri),
+            )
+        weak = manager.deviations(spec, found)
+        if weak:
+            raise KeyRefusedError(
+                f"{spec.uri} is weaker than declared in {', '.join(weak)}",
+                fix="remove the key and check the store's defaults",
+                uri=str(spec.uri),
+                attributes=",".join(weak),
+            )
+        return self.inventory.record_created(row, found, adopted=adopted, now=self.now())
+
+    def retire(self, owner: str, generation: int, manager: KeyManager) -> None:
+        """Destroy the key of one generation; already gone counts as done."""
+        with self.inventory.exclusive(owner, generation):
+            row = self.inventory.row(owner, generation)
+            if row is None or row.state is KeyState.DESTROYED:
+                return
+            self.reached("destroy")
+            manager.destroy(row.claim.uri)
+            self.inventory.transition(row, KeyState.DESTROYED, now=self.now())
+
+
+def check_identity(row: KeyRow, manager: KeyManager) -> KeyDescription:
+    """Return what the store holds, if it is exactly the recorded key.
+
+    Raises:
+        KeyMissingError: If it is gone; never made again under this generation.
+        KeyAlteredError: If another key stands there, naming both fingerprints, or an attribute got weaker.
+    """
+    uri, recorded = row.claim.uri, row.fingerprint or "nothing"
+    try:
+        found = manager.describe(uri)
+    except KeyMissingError as error:
+        raise KeyMissingError(
+            f"{uri} is recorded with thumbprint {recorded}, and the store has no such key (found thumbprint: none)",
+            fix=f"recover the key, or raise `generation` to {row.claim.generation + 1}",
+            uri=str(uri),
+            recorded=recorded,
+            found="none",
+        ) from error
+    if found.fingerprint != row.fingerprint:
+        raise KeyAlteredError(
+            f"{uri} is recorded with thumbprint {recorded}, and the store holds another key, {found.fingerprint}",
+            fix="find out who replaced it; nothing will use the new key",
+            uri=str(uri),
+            recorded=recorded,
+            found=found.fingerprint,
+        )
+    weak = manager.deviations(_spec(row), found)
+    if weak:
+        raise KeyAlteredError(
+            f"{uri} (thumbprint {recorded}, found {found.fingerprint}) no longer holds in {', '.join(weak)}",
+            fix="treat the key as exposed and raise `generation`",
+            uri=str(uri),
+            attributes=",".join(weak),
+        )
+    return found
+
+
+def _spec(row: KeyRow) -> KeySpec:
+    claim = row.claim
+    return KeySpec(uri=claim.uri, algorithm=claim.algorithm, purpose=claim.purpose, claim_id=row.claim_id)
+
+
+def _describe_or_none(manager: KeyManager, spec: KeySpec) -> KeyDescription | None:
+    try:
+        return manager.describe(spec.uri)
+    except KeyMissingError:
+        return None

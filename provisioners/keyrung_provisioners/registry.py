@@ -1,0 +1,39 @@
+"""From the scheme of a URI to its back end, imported on first use: the one place that names the back ends."""
+
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import cast
+
+from keyrung_provisioners.api import KeyManager
+from keyrung_provisioners.errors import BackendMissingError, InvalidSettingError
+
+_BACKENDS = {
+    "pkcs11": ("keyrung_provisioners.backends.pkcs11:Pkcs11KeyManager", "keyrung[pkcs11]"),
+    "transit": ("keyrung_provisioners.backends.transit:TransitKeyManager", "keyrung[transit]"),
+}
+
+
+def open_manager(scheme: str, settings: Mapping[str, str], *, root: Path) -> KeyManager:
+    """Return the back end for ``scheme``.
+
+    Args:
+        scheme: The scheme of a vault or key URI.
+        settings: How to reach the stores; each back end documents and takes its own, each a literal or a reference.
+        root: The folder that relative paths in references start from.
+
+    Raises:
+        InvalidSettingError: If the scheme is unknown or a setting of the back end is missing.
+        BackendMissingError: If the back end's library is not installed.
+    """
+    if scheme not in _BACKENDS:
+        raise InvalidSettingError(f"no back end serves {scheme!r}", fix=f"use one of {', '.join(_BACKENDS)}")
+    path, extra = _BACKENDS[scheme]
+    module_name, _, class_name = path.partition(":")
+    try:
+        module = import_module(module_name)
+    except ImportError as error:
+        raise BackendMissingError(
+            f"the library behind {scheme}: is not installed", fix=f"install {extra}", scheme=scheme
+        ) from error
+    return cast(KeyManager, getattr(module, class_name).from_settings(settings, root=root))
