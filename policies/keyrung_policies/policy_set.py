@@ -1,0 +1,177 @@
+"""A policy that is ready to be asked: the document, checked as a whole and indexed by action.
+
+Rules are gathered per action name and per action prefix once, so a decision never looks at rules for
+other actions. A document that contradicts itself does not become a `PolicySet`.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from keyrung_policies.display import Template, parse_template, template_problem
+from keyrung_policies.errors import PolicyModelError, Problem
+from keyrung_policies.levels import LevelOrder, level_order, level_problems
+from keyrung_policies.model import ACTION_NAME_PATTERN, MAX_ACTION_CHARS, Document, Effect, Require, Rule
+from keyrung_policies.operators import (
+    Predicate,
+    compile_condition,
+    condition_tests,
+    find_test_problem,
+    needed_attributes,
+)
+
+_ACTION_NAME = re.compile(ACTION_NAME_PATTERN)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RulePlan:
+    """A rule made ready: its condition as a function, its display text parsed."""
+
+    id: str
+    effect: Effect
+    holds: Predicate | None
+    display: Template | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """All that concerns one action: rules by id, and each needed attribute with the rules that need it."""
+
+    rules: tuple[RulePlan, ...]
+    needed: tuple[tuple[str, tuple[str, ...]], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LevelView:
+    """What satisfies a level: itself first, then everything above it."""
+
+    acr_values: tuple[str, ...]
+    any_of: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicySet:
+    """A checked policy; two are equal when their documents are."""
+
+    document: Document
+    plans: Mapping[str, Plan] = field(compare=False, repr=False)
+    order: LevelOrder = field(compare=False, repr=False)
+    views: Mapping[str, LevelView] = field(compare=False, repr=False)
+
+    def plan_for(self, action: str) -> Plan | None:
+        """Return what concerns an action: by its exact name, else by its longest declared prefix."""
+        plan = self.plans.get(action)
+        # A star in a request is no name: it must not find the plan of a pattern.
+        if plan is not None and not action.endswith("*"):
+            return plan
+        if len(action) > MAX_ACTION_CHARS or _ACTION_NAME.match(action) is None:
+            return None
+        prefix, dot, _ = action.rpartition(".")
+        while dot:
+            plan = self.plans.get(f"{prefix}.*")
+            if plan is not None:
+                return plan
+            prefix, dot, _ = prefix.rpartition(".")
+        return self.plans.get("*")
+
+
+def policy_set(document: Document) -> PolicySet:
+    """Return the document as a policy that can be asked.
+
+    Raises:
+        PolicyModelError: The document contradicts itself.
+    """
+    for found in level_problems(document.levels):
+        raise PolicyModelError(found.problem, where=f"level {found.level}")
+    for rule_id, rule in document.rules.items():
+        problem = rule_problem(rule, document)
+        if problem is not None:
+            raise PolicyModelError(problem, where=f"rule {rule_id}")
+    order = level_order(document.levels)
+    rule_plans = {rule_id: _rule_plan(rule_id, rule) for rule_id, rule in sorted(document.rules.items())}
+    return PolicySet(
+        document=document,
+        plans=_plans(document, rule_plans),
+        order=order,
+        views={name: _view(name, document, order) for name in document.levels},
+    )
+
+
+def rule_problem(rule: Rule, document: Document) -> Problem | None:
+    """Return why a rule does not fit the attributes and levels around it, or None."""
+    for test in condition_tests(rule.when):
+        problem = find_test_problem(test, document.attributes)
+        if problem is not None:
+            return problem
+    if not isinstance(rule.then, Require):
+        return None
+    if rule.then.level not in document.levels:
+        return unknown_level(rule.then.level)
+    if rule.then.display is None:
+        return None
+    template = parse_template(rule.then.display)
+    return template if isinstance(template, Problem) else template_problem(template, document.attributes)
+
+
+def unknown_level(name: str) -> Problem:
+    """Return the problem of a level that nobody declared."""
+    return Problem(
+        id="unknown-level",
+        sentence=f"the level {name} is not declared",
+        fix="declare it under `levels` or correct the name",
+    )
+
+
+def _rule_plan(rule_id: str, rule: Rule) -> RulePlan:
+    template = None
+    if isinstance(rule.then, Require) and rule.then.display is not None:
+        parsed = parse_template(rule.then.display)
+        template = parsed if isinstance(parsed, Template) else None
+    return RulePlan(
+        id=rule_id,
+        effect=rule.then,
+        holds=None if rule.when is None else compile_condition(rule.when),
+        display=template,
+    )
+
+
+def _plans(document: Document, rule_plans: Mapping[str, RulePlan]) -> dict[str, Plan]:
+    by_pattern: dict[str, list[str]] = {}
+    for rule_id, rule in document.rules.items():
+        for pattern in rule.actions:
+            by_pattern.setdefault(pattern, []).append(rule_id)
+    plans: dict[str, Plan] = {}
+    for pattern in by_pattern:
+        rule_ids = {rule_id for covering in _covering(pattern) for rule_id in by_pattern.get(covering, ())}
+        plans[pattern] = _plan(sorted(rule_ids), document, rule_plans)
+    return plans
+
+
+def _covering(pattern: str) -> list[str]:
+    """Return the pattern itself and every wider pattern."""
+    covering = [pattern]
+    prefix, dot, _ = pattern.removesuffix(".*").rpartition(".")
+    while dot:
+        covering.append(f"{prefix}.*")
+        prefix, dot, _ = prefix.rpartition(".")
+    return [*covering, "*"]
+
+
+def _plan(rule_ids: list[str], document: Document, rule_plans: Mapping[str, RulePlan]) -> Plan:
+    needed: dict[str, list[str]] = {}
+    for rule_id in rule_ids:
+        for name in needed_attributes(document.rules[rule_id].when):
+            needed.setdefault(name, []).append(rule_id)
+    return Plan(
+        rules=tuple(rule_plans[rule_id] for rule_id in rule_ids),
+        needed=tuple((name, tuple(users)) for name, users in sorted(needed.items())),
+    )
+
+
+def _view(name: str, document: Document, order: LevelOrder) -> LevelView:
+    reachable = order.at_or_above[name]
+    alternatives = dict.fromkeys(combination for other in reachable for combination in document.levels[other].any_of)
+    return LevelView(
+        acr_values=tuple(document.levels[other].acr for other in reachable),
+        any_of=tuple(alternatives),
+    )
