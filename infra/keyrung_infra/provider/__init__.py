@@ -1,0 +1,1 @@
+"""The Pulumi provider `keyrung`: vaults, keys, signed policies and the verifier's configuration as resources."""

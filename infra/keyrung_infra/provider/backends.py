@@ -1,0 +1,64 @@
+"""The provider's own configuration: where the inventory is and how the stores are reached.
+
+Nothing is opened until an operation needs it, so that a preview runs without any store and without any secret.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from secrets import token_bytes
+
+from keyrung_infra.errors import InfraError
+from keyrung_infra.inventory.sqlite import SqliteInventory
+from keyrung_infra.provider.model import Property
+from keyrung_provisioners.api import KeyManager
+from keyrung_provisioners.provision import Provisioner
+from keyrung_provisioners.registry import open_manager
+
+_REFERENCE = "A literal, file:PATH or env:NAME; relative paths start at the project's folder."
+
+CONFIGURATION: Mapping[str, Property] = {
+    "inventory": Property(type="string", description="Path of the key inventory (SQLite), relative to the project."),
+    "pkcs11Module": Property(type="string", description=f"Path of the PKCS#11 module. {_REFERENCE}"),
+    "pkcs11Pin": Property(type="string", description="User PIN of the token, as file:PATH or env:NAME."),
+    "transitAddress": Property(type="string", description=f"https address of OpenBao or Vault. {_REFERENCE}"),
+    "transitToken": Property(type="string", description="Token of the deployer role, as file:PATH or env:NAME."),
+    "transitCaFile": Property(type="string", description="PEM file of the authority behind the server's certificate."),
+}
+SECRET_REFERENCES = ("pkcs11Pin", "transitToken")
+
+
+class Backends:
+    """The stores and the inventory of one provider instance."""
+
+    def __init__(self, root: Path, *, reached: Callable[[str], None]) -> None:
+        """Resolve relative paths from ``root``; ``reached`` is told of each step of a key's life."""
+        self.root = root
+        self._reached = reached
+        self._settings: Mapping[str, str] = {}
+        self._managers: dict[str, KeyManager] = {}
+
+    def configure(self, settings: Mapping[str, str]) -> None:
+        """Take the provider's configuration."""
+        self._settings = settings
+
+    def manager(self, scheme: str) -> KeyManager:
+        """Return the back end of ``scheme``, one per provider."""
+        if scheme not in self._managers:
+            self._managers[scheme] = open_manager(scheme, self._settings, root=self.root)
+        return self._managers[scheme]
+
+    def inventory(self) -> SqliteInventory:
+        """Return the inventory."""
+        path = self._settings.get("inventory")
+        if not path:
+            raise InfraError("the inventory has no place", fix="set keyrung:inventory in the stack's configuration")
+        return SqliteInventory(self.root / path)
+
+    def provisioner(self) -> Provisioner:
+        """Return the steps of a key's life over the inventory."""
+        return Provisioner(inventory=self.inventory(), now=self.now, token_bytes=token_bytes, reached=self._reached)
+
+    def now(self) -> datetime:
+        """Return the time."""
+        return datetime.now(UTC)

@@ -1,0 +1,58 @@
+"""The engine that started this provider: while it lives, the provider works; when it is gone, the provider ends.
+
+A killed engine leaves its providers running. One that went on could make a key nobody waits for.
+"""
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from keyrung_infra.errors import InfraError
+
+_POLL_SECONDS = 0.2
+_GRACE_SECONDS = 10.0  # an operation under way gets this long to end cleanly
+_ORPHANED_EXIT_CODE = 3
+
+
+class EngineGoneError(InfraError):
+    """The engine ended while an operation was under way."""
+
+
+class Engine:
+    """Watches the parent process and counts the operations under way."""
+
+    def __init__(self) -> None:
+        """Remember the parent as it is now."""
+        self._parent = os.getppid()
+        self._running = 0
+        self._lock = threading.Lock()
+
+    def check(self, _point: str) -> None:
+        """Raise `EngineGoneError` when the engine is gone; called before each step that cannot be undone."""
+        if os.getppid() != self._parent:
+            raise EngineGoneError("the engine is gone", fix="run `pulumi cancel`, then `pulumi up`")
+
+    @contextmanager
+    def operation(self) -> Iterator[None]:
+        """Count an operation, so that an orphan ends between operations rather than inside one."""
+        with self._lock:
+            self._running += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._running -= 1
+
+    def watch(self) -> None:
+        """End this process soon after the engine ended."""
+        threading.Thread(target=self._wait_and_exit, name="engine-watch", daemon=True).start()
+
+    def _wait_and_exit(self) -> None:
+        while os.getppid() == self._parent:
+            time.sleep(_POLL_SECONDS)
+        deadline = time.monotonic() + _GRACE_SECONDS
+        while self._running and time.monotonic() < deadline:
+            time.sleep(_POLL_SECONDS)
+        os._exit(_ORPHANED_EXIT_CODE)

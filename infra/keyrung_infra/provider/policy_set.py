@@ -1,0 +1,158 @@
+"""Resource `PolicySet`: a compiled policy, signed by a provisioned key, written where the verifier reads it."""
+
+import hashlib
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import ClassVar, cast
+
+import msgspec
+
+from keyrung_infra.errors import InfraError
+from keyrung_infra.files import write_private
+from keyrung_infra.provider.backends import Backends
+from keyrung_infra.provider.model import Change, Changes, Failure, Imported, OnChange, Property, Values
+from keyrung_infra.provider.values import UNKNOWN
+from keyrung_policies.bundle import build_payload, open_bundle, sign_bundle
+from keyrung_policies.errors import PolicyError
+from keyrung_policies.model import Document
+from keyrung_policies.policy_set import PolicySet as Policy
+from keyrung_policies.policy_set import policy_set
+from keyrung_provisioners import encoding
+from keyrung_provisioners.algorithms import algorithm
+from keyrung_provisioners.api import Capability, Signing
+from keyrung_provisioners.uri import KeyUri
+
+# Signed again when a third of its life is left, so that a stack that is deployed now and then never runs dry.
+_RENEW_AT_REMAINING = 1 / 3
+
+
+class PolicySet:
+    """The signed policy bundle of one verifier."""
+
+    token: ClassVar[str] = "keyrung:index:PolicySet"  # noqa: S105 - a Pulumi type token
+    description: ClassVar[str] = "A compiled policy, signed by the policy key, where the verifier reads it."
+    inputs: ClassVar[Mapping[str, Property]] = {
+        "policy": Property(type="string", description="The compiled policy (canonical JSON)."),
+        "signingKey": Property(type="string", description="URI of the policy-signing key."),
+        "signingKeyPem": Property(type="string", description="Public half of the signing key (PEM)."),
+        "path": Property(
+            type="string",
+            description="Where the bundle is written, relative to the project.",
+            on_change=OnChange.REPLACE,
+        ),
+        "lifetimeDays": Property(type="integer", description="Days until the bundle expires.", default=90),
+    }
+    outputs: ClassVar[Mapping[str, Property]] = {
+        "version": Property(type="integer", description="Grows with each signature; an older bundle is refused."),
+        "bundleDigest": Property(type="string", description="SHA-256 of the signed bundle."),
+        "inPlace": Property(type="boolean", description="Whether that bundle lies at its place (seen by refresh)."),
+        "notBefore": Property(type="string", description="Start of the bundle's life (UTC)."),
+        "expiresAt": Property(type="string", description="End of the bundle's life (UTC)."),
+    }
+
+    def __init__(self, backends: Backends) -> None:
+        """Use the stores of ``backends``."""
+        self._backends = backends
+
+    def check(self, inputs: Values) -> list[Failure]:
+        """See `ResourceType.check`."""
+        failures = []
+        if inputs["policy"] is not UNKNOWN:
+            try:
+                _policy(inputs)
+            except InfraError as error:
+                failures.append(Failure(property="policy", reason=str(error)))
+        lifetime = inputs["lifetimeDays"]
+        if isinstance(lifetime, int) and lifetime < 1:
+            failures.append(Failure(property="lifetimeDays", reason="a bundle lives at least one day"))
+        return failures
+
+    def drift(self, state: Values, inputs: Values) -> Mapping[str, Change]:
+        """Report a bundle that is missing or altered (found by a refresh), or that is due for renewal."""
+        if not state["inPlace"]:
+            return {"inPlace": Change(kind=OnChange.UPDATE, input=False)}
+        begins, ends = (datetime.fromisoformat(str(state[name])) for name in ("notBefore", "expiresAt"))
+        if ends - self._backends.now() < (ends - begins) * _RENEW_AT_REMAINING:
+            return {"expiresAt": Change(kind=OnChange.UPDATE, input=False)}
+        return {}
+
+    def guard(self, state: Values, changes: Changes) -> None:
+        """See `ResourceType.guard`; every change of a policy is one to review, none is refused here."""
+
+    def planned(self, inputs: Values, state: Values | None) -> Values:
+        """See `ResourceType.planned`; version and life are decided when it is signed."""
+        return {}
+
+    def create(self, urn: str, inputs: Values) -> tuple[str, Values]:
+        """See `ResourceType.create`."""
+        return str(inputs["path"]), self._sign(inputs, after_version=0)
+
+    def read(self, urn: str, resource_id: str, state: Values) -> Values:
+        """Say whether the signed bundle still lies at its place; if not, the next `up` signs again."""
+        path = self._backends.root / str(state["path"])
+        return {"inPlace": path.is_file() and _digest(path.read_bytes()) == state["bundleDigest"]}
+
+    def adopt(self, urn: str, resource_id: str) -> Imported:
+        """See `ResourceType.adopt`."""
+        raise InfraError("a policy set cannot be imported", fix="declare it; `up` signs it again")
+
+    def update(self, urn: str, state: Values, inputs: Values) -> Values:
+        """See `ResourceType.update`."""
+        version = state["version"]
+        return self._sign(inputs, after_version=version if isinstance(version, int) else 0)
+
+    def delete(self, urn: str, state: Values) -> None:
+        """See `ResourceType.delete`."""
+        (self._backends.root / str(state["path"])).unlink(missing_ok=True)
+
+    def _sign(self, inputs: Values, *, after_version: int) -> Values:
+        now = self._backends.now().replace(microsecond=0)
+        expires_at = now + timedelta(days=int(str(inputs["lifetimeDays"])))
+        # Seconds since 1970 at least: versions keep growing even for a stack whose state was lost.
+        version = max(after_version + 1, int(now.timestamp()))
+        payload = build_payload(_policy(inputs), version=version, not_before=now, expires_at=expires_at)
+        bundle = self._signed(payload, inputs, now)
+        write_private(self._backends.root / str(inputs["path"]), bundle)
+        return {
+            "version": version,
+            "bundleDigest": _digest(bundle),
+            "inPlace": True,
+            "notBefore": now.isoformat(),
+            "expiresAt": expires_at.isoformat(),
+        }
+
+    def _signed(self, payload: bytes, inputs: Values, now: datetime) -> bytes:
+        """Return the signed bundle, opened once as the verifier will: a key other than the declared one shows here."""
+        uri, pem = KeyUri.parse(str(inputs["signingKey"])), str(inputs["signingKeyPem"])
+        manager = self._backends.manager(uri.scheme)
+        if Capability.SIGNING not in manager.capabilities:
+            raise InfraError(f"{uri} cannot sign", fix="use a key with purpose policy-signing", uri=str(uri))
+        signing = cast(Signing, manager)
+        jwk = encoding.public_jwk(pem)
+        key_id = encoding.thumbprint(pem)
+        bundle = sign_bundle(
+            payload,
+            key_id=key_id,
+            algorithm=algorithm(jwk["crv"]).jwa or "",
+            sign=lambda data: signing.sign(uri, data),
+        )
+        try:
+            open_bundle(bundle, trusted_keys={key_id: jwk}, now=now)
+        except PolicyError as error:
+            raise InfraError(
+                f"the signature made by {uri} does not verify under its declared public key {key_id}",
+                fix="run `pulumi refresh` to see which key stands there now",
+                uri=str(uri),
+            ) from error
+        return bundle
+
+
+def _policy(inputs: Values) -> Policy:
+    try:
+        return policy_set(msgspec.json.decode(str(inputs["policy"]), type=Document))
+    except (msgspec.MsgspecError, PolicyError) as error:
+        raise InfraError(f"the policy is not valid ({error})", fix="compile it with keyrung_policies") from error
+
+
+def _digest(data: bytes) -> str:
+    return "sha-256:" + encoding.base64url(hashlib.sha256(data).digest())

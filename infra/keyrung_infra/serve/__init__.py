@@ -1,0 +1,1 @@
+"""The verifier as a local server: the same core, over starlette and uvicorn."""
