@@ -1,0 +1,63 @@
+"""Lines of a log or a checkpoint file, read without ever changing the source and with bounded memory for each line."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+from keyrung_audit.errors import SourceError
+from keyrung_audit.record import MAX_LINE_BYTES
+
+_SQLITE_MAGIC = b"SQLite format 3\x00"  # the first 16 bytes of every SQLite file (its file format, 1.3)
+_DRAIN_BYTES = 64 * 1024
+# One byte more than allowed is enough for the check to see that a line is too long.
+_SELECT_LINES = f"SELECT substr(CAST(line AS BLOB), 1, {MAX_LINE_BYTES + 1}) FROM audit ORDER BY shard, seq"  # noqa: S608 - a constant
+
+
+def read_log(path: Path) -> Iterator[bytes]:
+    """Yield the lines of the `audit` table of a SQLite file, or of a text file.
+
+    Raises:
+        SourceError: The file is missing, unreadable or not a database with an audit table.
+    """
+    try:
+        with path.open("rb") as file:
+            is_database = file.read(len(_SQLITE_MAGIC)) == _SQLITE_MAGIC
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    return _read_database(path) if is_database else read_lines(path)
+
+
+def read_lines(path: Path) -> Iterator[bytes]:
+    """Yield the lines of a text file without their line feeds, each cut one byte after the longest allowed length.
+
+    Raises:
+        SourceError: The file is missing or unreadable.
+    """
+    try:
+        with path.open("rb") as file:
+            while line := file.readline(MAX_LINE_BYTES + 1):
+                ends = line.endswith(b"\n")
+                yield line.removesuffix(b"\n")
+                while not ends and (rest := file.readline(_DRAIN_BYTES)):
+                    ends = rest.endswith(b"\n")
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _read_database(path: Path) -> Iterator[bytes]:
+    # mode=ro: a reader that could write might repair what it should report.
+    uri = f"{path.resolve().as_uri()}?mode=ro"
+    try:
+        with closing(sqlite3.connect(uri, uri=True)) as connection:
+            for (line,) in connection.execute(_SELECT_LINES):
+                yield line if isinstance(line, bytes) else b""
+    except sqlite3.Error as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> SourceError:
+    reason = error.strerror if isinstance(error, OSError) else str(error)
+    return SourceError(f"Cannot read {path} ({reason}); give a log with --log or --checkpoints.", path=path)
