@@ -1,20 +1,20 @@
-"""The errors of this package: each is one sentence and names the step that fixes it."""
-
-from __future__ import annotations
+"""The errors of the toolkit: each a sentence for people that names the fix, and fields for programs."""
 
 
 class InfraError(Exception):
-    """The base of all errors that keyrung_infra raises on purpose.
+    """Base of every error that leaves this package.
 
-    Args:
-        message: What is wrong, in one sentence without a secret.
-        fix: The step that puts it right.
+    Attributes:
+        message: What happened, without a full stop.
+        fix: What the reader can do about it.
+        fields: Machine-readable details; never a secret.
     """
 
-    def __init__(self, message: str, *, fix: str) -> None:
+    def __init__(self, message: str, *, fix: str, **fields: str) -> None:
         super().__init__(message)
         self.message = message
         self.fix = fix
+        self.fields = fields
 
     def __str__(self) -> str:
-        return f"{self.message} {self.fix}"
+        return f"{self.message}: {self.fix}."

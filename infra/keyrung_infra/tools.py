@@ -21,8 +21,7 @@ class ToolMissingError(InfraError):
     """A program that set-up provides is not there."""
 
     def __init__(self, name: str, *, target: str = "setup") -> None:
-        super().__init__(f"{name} is not set up.", fix=f"Run `make {target}` in the project folder.")
-        self.name = name
+        super().__init__(f"{name} is not set up", fix=f"run `make {target}` in the project folder", tool=name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
