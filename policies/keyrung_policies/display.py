@@ -5,7 +5,6 @@ direction: everything invisible or direction-changing is written out as an escap
 """
 
 import re
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -23,10 +22,6 @@ CURRENCIES_BY_DIGITS: dict[int, tuple[str, ...]] = {
     3: ("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"),
 }
 MINOR_UNITS = {code: digits for digits, codes in CURRENCIES_BY_DIGITS.items() for code in codes}
-# Unicode general categories that draw nothing, draw anything, or steer how neighbours are drawn: controls,
-# formats (all bidi controls and zero-width characters), surrogates, private use, unassigned, separators.
-HIDDEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "Zs"})
-
 _TOKEN = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 
 
@@ -154,12 +149,9 @@ def money(amount_minor: int, currency: str) -> str:
 def escape(text: str) -> str:
     r"""Return the text with invisible and direction-changing characters written as `\u{HEX}`.
 
-    The backslash is escaped as well, so no value can imitate an escape.
+    Unicode's categories "other" and "separator" are written out, the plain space excepted: controls, all bidi
+    controls, zero-width characters, unassigned ones. The backslash is as well, so no value can imitate an escape.
     """
-    return "".join(rf"\u{{{ord(char):X}}}" if _hidden(char) else char for char in text)
-
-
-def _hidden(char: str) -> bool:
-    if char == " ":
-        return False
-    return char == "\\" or unicodedata.category(char) in HIDDEN_CATEGORIES
+    if text.isprintable() and "\\" not in text:
+        return text
+    return "".join(char if char.isprintable() and char != "\\" else rf"\u{{{ord(char):X}}}" for char in text)

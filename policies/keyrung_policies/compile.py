@@ -1,0 +1,145 @@
+"""A folder of YAML files to one policy: all mistakes at once, or a policy that is the same in any order.
+
+Files of a folder are one policy. Attributes and levels are gathered first, so that a rule may use what
+another file declares; which file a thing stands in leaves no trace in the result.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from keyrung_policies.cases import Case, CaseReader
+from keyrung_policies.declarations import Declarations, check_level_order, read_attributes, read_levels
+from keyrung_policies.errors import PolicyErrors, Problem
+from keyrung_policies.model import Document, Rule
+from keyrung_policies.policy_set import PolicySet, policy_set
+from keyrung_policies.reading import Fields, Findings, choice, read_text
+from keyrung_policies.rules import RuleReader
+from keyrung_policies.source import MAX_FILE_BYTES, Mapping, Node, Place, parse_source
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compiled:
+    """A policy and the cases that stand beside it."""
+
+    policy: PolicySet
+    cases: tuple[Case, ...]
+
+
+def compile_catalog(folder: Path) -> PolicySet:
+    """Return the policy of all `*.yaml` files directly in a folder.
+
+    Raises:
+        PolicyErrors: With every mistake of every file.
+    """
+    return compile_folder(folder).policy
+
+
+def compile_folder(folder: Path) -> Compiled:
+    """Return the policy of a folder together with its cases.
+
+    Raises:
+        PolicyErrors: With every mistake of every file.
+    """
+    findings = Findings()
+    return _compile(_read_folder(folder, findings), Place(file=folder.name, line=1, column=1), findings)
+
+
+def compile_texts(texts: dict[str, bytes]) -> Compiled:
+    """Return the policy of YAML files that are at hand as bytes, by file name.
+
+    Raises:
+        PolicyErrors: With every mistake of every file.
+    """
+    return _compile(texts, Place(file=min(texts, default="policy"), line=1, column=1), Findings())
+
+
+def _read_folder(folder: Path, findings: Findings) -> dict[str, bytes]:
+    texts: dict[str, bytes] = {}
+    try:
+        paths = sorted(folder.iterdir())
+    except OSError as error:
+        place = Place(file=folder.name, line=1, column=1)
+        findings.add(place, "folder-unreadable", f"the folder cannot be read ({error.strerror})", "check its path")
+        raise PolicyErrors(tuple(findings.errors)) from error
+    for path in paths:
+        place = Place(file=path.name, line=1, column=1)
+        if path.suffix.lower() in (".yml", ".yaml") and path.suffix != ".yaml":
+            # Passing over it could silently drop a rule that denies.
+            findings.add(place, "file-suffix", f"the file ends in {path.suffix}", "rename it to end in .yaml")
+        elif path.suffix == ".yaml":
+            try:
+                with path.open("rb") as file:
+                    # One byte over the limit is enough to see that it is exceeded.
+                    texts[path.name] = file.read(MAX_FILE_BYTES + 1)
+            except OSError as error:
+                sentence = f"the file cannot be read ({error.strerror})"
+                findings.add(place, "file-unreadable", sentence, "check its kind and permissions")
+    return texts
+
+
+def _compile(texts: dict[str, bytes], whole: Place, findings: Findings) -> Compiled:
+    files = _parse(texts, findings)
+    if not texts and not findings.errors:
+        findings.add(whole, "no-files", "there is no policy file here", "add a file that ends in .yaml")
+    declarations = Declarations()
+    for node in _sections(files, "attributes"):
+        read_attributes(node, declarations, findings)
+    for node in _sections(files, "levels"):
+        read_levels(node, declarations, findings)
+    check_level_order(declarations, findings)
+    rules: dict[str, Rule] = {}
+    for node in _sections(files, "rules"):
+        rules |= RuleReader(declarations=declarations, findings=findings).read_section(node)
+    cases: list[Case] = []
+    for node in _sections(files, "cases"):
+        cases += CaseReader(declarations=declarations, findings=findings).read_section(node)
+    if not rules and not findings.errors:
+        findings.add(whole, "no-rules", "the policy has no rule", "add one under `rules`")
+    if findings.errors:
+        ordered = sorted(findings.errors, key=lambda error: (error.file, error.line, error.column, error.id))
+        raise PolicyErrors(tuple(ordered))
+    document = Document(
+        keyrung="policy/v1",
+        attributes=declarations.good_attributes(),
+        levels=declarations.good_levels(),
+        rules=dict(sorted(rules.items())),
+    )
+    return Compiled(policy=policy_set(document), cases=tuple(cases))
+
+
+def _parse(texts: dict[str, bytes], findings: Findings) -> list[Fields]:
+    files: list[Fields] = []
+    for file, data in sorted(texts.items()):
+        top, errors = parse_source(data, file=file)
+        findings.errors.extend(errors)
+        if top is not None:
+            files.append(_top_fields(top, findings))
+    return files
+
+
+def _top_fields(top: Mapping, findings: Findings) -> Fields:
+    fields = Fields(
+        top,
+        findings,
+        required=("keyrung", "default"),
+        optional=("attributes", "levels", "rules", "cases"),
+    )
+    fields.read("keyrung", choice(("policy/v1",)), findings)
+    fields.read("default", _read_default, findings)
+    return fields
+
+
+def _read_default(node: Node, findings: Findings) -> str | None:
+    text = read_text(node, findings)
+    if text not in (None, "deny"):
+        problem = Problem(
+            id="default-not-deny",
+            sentence="what no rule allows is always denied",
+            fix="write `default: deny` and allow actions by rules",
+        )
+        findings.note(node.place, problem)
+    return text
+
+
+def _sections(files: list[Fields], name: str) -> list[Node]:
+    return [entry.node for fields in files if (entry := fields.entry(name)) is not None]

@@ -1,0 +1,218 @@
+"""Attributes and levels as authors write them, gathered over all files of a folder.
+
+A name belongs to one declaration in the whole folder. A broken declaration still counts as declared, so
+one mistake is not reported again at every rule that uses the name.
+"""
+
+from dataclasses import dataclass, field
+
+from keyrung_policies.levels import level_problems
+from keyrung_policies.model import (
+    ACR_PATTERN,
+    ATTRIBUTE_PATTERN,
+    AUDITS,
+    DEFAULT_TEXT_CHARS,
+    FACTORS,
+    MAX_INTEGER,
+    MAX_TEXT_CHARS,
+    SLUG_PATTERN,
+    Attribute,
+    Audit,
+    BooleanAttribute,
+    EnumAttribute,
+    Factor,
+    IntegerAttribute,
+    IpAttribute,
+    Level,
+    TextAttribute,
+)
+from keyrung_policies.reading import (
+    Fields,
+    Findings,
+    NameForm,
+    choice,
+    list_of,
+    read_integer,
+    read_items,
+    read_mapping,
+    read_text,
+)
+from keyrung_policies.source import Entry, Node, Place
+
+ATTRIBUTE_NAME = NameForm(
+    pattern=ATTRIBUTE_PATTERN,
+    max_chars=128,
+    what="an attribute name",
+    fix="begin with subject, resource, action, context or signal, a dot, and letters, digits or underscores",
+)
+SLUG = NameForm(
+    pattern=SLUG_PATTERN,
+    max_chars=64,
+    what="a name of lower-case letters, digits and single hyphens",
+    fix="write it like large-transfer, at most 64 characters",
+)
+ACR = NameForm(
+    pattern=ACR_PATTERN,
+    max_chars=128,
+    what="an acr value",
+    fix="use letters, digits and . _ : / - without spaces, at most 128 characters",
+)
+# Attribute type -> the fields it takes beside `type` and `audit`.
+TYPE_FIELDS: dict[str, tuple[str, ...]] = {
+    "text": ("max_length",),
+    "integer": ("min", "max"),
+    "boolean": (),
+    "enum": ("values",),
+    "ip": (),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Declarations:
+    """What the rules may refer to; None stands for a declaration that is there but wrong."""
+
+    attributes: dict[str, Attribute | None] = field(default_factory=dict)
+    levels: dict[str, Level | None] = field(default_factory=dict)
+    places: dict[tuple[str, str], Place] = field(default_factory=dict)
+
+    def claim(self, kind: str, name: str, place: Place, findings: Findings) -> bool:
+        """Return whether this is the first declaration of a name, and note it if not."""
+        first = self.places.setdefault((kind, name), place)
+        if first is place:
+            return True
+        sentence = f"the {kind} {name} is already declared at {first.file}:{first.line}"
+        findings.add(place, "duplicate-name", sentence, "keep one of the two or rename one")
+        return False
+
+    def good_attributes(self) -> dict[str, Attribute]:
+        """Return the attributes that were read without a mistake."""
+        return {name: attribute for name, attribute in sorted(self.attributes.items()) if attribute is not None}
+
+    def good_levels(self) -> dict[str, Level]:
+        """Return the levels that were read without a mistake."""
+        return {name: level for name, level in sorted(self.levels.items()) if level is not None}
+
+
+def read_attributes(node: Node, declarations: Declarations, findings: Findings) -> None:
+    """Gather the `attributes` section of one file."""
+    for entry in _entries(node, findings):
+        if not ATTRIBUTE_NAME.check(entry.key, entry.place, findings):
+            continue
+        if declarations.claim("attribute", entry.key, entry.place, findings):
+            declarations.attributes[entry.key] = _attribute(entry.node, findings)
+
+
+def read_levels(node: Node, declarations: Declarations, findings: Findings) -> None:
+    """Gather the `levels` section of one file."""
+    for entry in _entries(node, findings):
+        if not SLUG.check(entry.key, entry.place, findings):
+            continue
+        if declarations.claim("level", entry.key, entry.place, findings):
+            declarations.levels[entry.key] = _level(entry.node, findings)
+
+
+def check_level_order(declarations: Declarations, findings: Findings) -> None:
+    """Note what keeps the levels of all files from being an order with joins."""
+    levels = declarations.good_levels()
+    if len(levels) < len(declarations.levels):
+        return
+    for found in level_problems(levels):
+        findings.note(declarations.places["level", found.level], found.problem)
+
+
+def _entries(node: Node, findings: Findings) -> tuple[Entry, ...]:
+    mapping = read_mapping(node, findings)
+    return () if mapping is None else mapping.entries
+
+
+def _attribute(node: Node, findings: Findings) -> Attribute | None:
+    mapping = read_mapping(node, findings)
+    if mapping is None:
+        return None
+    before = len(findings.errors)
+    named = next((entry.node for entry in mapping.entries if entry.key == "type"), None)
+    kind = "" if named is None else choice(tuple(TYPE_FIELDS))(named, findings)
+    if kind is None:
+        return None
+    required = ("type", "values") if kind == "enum" else ("type",)
+    optional = ("audit", *(name for name in TYPE_FIELDS.get(kind, ()) if name not in required))
+    fields = Fields(mapping, findings, required=required, optional=optional)
+    stated: Audit | None = fields.read("audit", choice(AUDITS), findings)
+    audit: Audit = stated or "omit"
+    attribute: Attribute
+    match kind:
+        case "text":
+            length = fields.read("max_length", _read_length, findings)
+            attribute = TextAttribute(audit=audit, max_length=DEFAULT_TEXT_CHARS if length is None else length)
+        case "integer":
+            attribute = _integer(fields, audit=audit, findings=findings)
+        case "boolean":
+            attribute = BooleanAttribute(audit=audit)
+        case "enum":
+            values = fields.read("values", list_of(read_text), findings) or ()
+            attribute = EnumAttribute(audit=audit, values=tuple(sorted(values)))
+        case _:
+            attribute = IpAttribute(audit=audit)
+    return attribute if len(findings.errors) == before else None
+
+
+def _integer(fields: Fields, *, audit: Audit, findings: Findings) -> IntegerAttribute:
+    least = fields.read("min", read_integer, findings)
+    most = fields.read("max", read_integer, findings)
+    attribute = IntegerAttribute(
+        audit=audit,
+        min=-MAX_INTEGER if least is None else least,
+        max=MAX_INTEGER if most is None else most,
+    )
+    largest = fields.entry("max") or fields.entry("min")
+    if attribute.min > attribute.max and largest is not None:
+        findings.add(largest.node.place, "bad-range", "min is above max", "exchange them or correct one")
+    return attribute
+
+
+def _read_length(node: Node, findings: Findings) -> int | None:
+    length = read_integer(node, findings)
+    if length is not None and not 1 <= length <= MAX_TEXT_CHARS:
+        findings.add(
+            node.place,
+            "wrong-value",
+            f"max_length is {length} characters",
+            f"write a number from 1 to {MAX_TEXT_CHARS}",
+        )
+        return None
+    return length
+
+
+def _level(node: Node, findings: Findings) -> Level | None:
+    mapping = read_mapping(node, findings)
+    if mapping is None:
+        return None
+    before = len(findings.errors)
+    fields = Fields(mapping, findings, required=("acr", "any_of"), optional=("above",))
+    acr = fields.read("acr", ACR.read, findings)
+    any_of = fields.read("any_of", list_of(_combination), findings)
+    above = fields.read("above", list_of(SLUG.read), findings) or ()
+    if len(findings.errors) > before or acr is None or any_of is None:
+        return None
+    return Level(acr=acr, any_of=tuple(sorted(any_of)), above=tuple(sorted(above)))
+
+
+def _combination(node: Node, findings: Findings) -> tuple[Factor, ...] | None:
+    """Return factors that are used together, in one order however they are written."""
+    items = read_items(node, findings)
+    if items is None:
+        return None
+    factors: tuple[Factor, ...] | None = list_of(_factor)(node, findings)
+    return None if factors is None else tuple(sorted(factors))
+
+
+def _factor(node: Node, findings: Findings) -> Factor | None:
+    text = read_text(node, findings)
+    for factor in FACTORS:
+        if factor == text:
+            return factor
+    if text is not None:
+        findings.add(
+            node.place, "unknown-factor", f"no verifier knows the factor {text!r}", f"use one of {', '.join(FACTORS)}"
+        )
+    return None
