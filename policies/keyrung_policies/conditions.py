@@ -161,10 +161,11 @@ def _equals(attribute: str, node: Node, findings: Findings) -> Equals | None:
 
 
 def _one_of(attribute: str, node: Node, findings: Findings) -> OneOf | None:
-    values: tuple[str | int, ...] | None = list_of(_text_or_integer)(node, findings)
+    values = list_of(_text_or_integer)(node, findings)
     if values is None:
         return None
-    return OneOf(attribute=attribute, values=tuple(sorted(values, key=lambda value: (type(value).__name__, value))))
+    operands = [value for value in values if isinstance(value, (str, int))]
+    return OneOf(attribute=attribute, values=tuple(sorted(operands, key=lambda value: (type(value).__name__, value))))
 
 
 def _text_or_integer(node: Node, findings: Findings) -> str | int | None:

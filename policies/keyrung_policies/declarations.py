@@ -202,8 +202,8 @@ def _combination(node: Node, findings: Findings) -> tuple[Factor, ...] | None:
     items = read_items(node, findings)
     if items is None:
         return None
-    factors: tuple[Factor, ...] | None = list_of(_factor)(node, findings)
-    return None if factors is None else tuple(sorted(factors))
+    factors = list_of(_factor)(node, findings)
+    return None if factors is None else tuple(factor for factor in FACTORS if factor in factors)
 
 
 def _factor(node: Node, findings: Findings) -> Factor | None:

@@ -14,7 +14,6 @@ from keyrung_policies.model import (
     TRIGGERS,
     Allow,
     Binding,
-    Condition,
     Deny,
     Effect,
     Require,
@@ -82,7 +81,8 @@ class RuleReader:
         actions = fields.read("actions", list_of(ACTION.read), self.findings)
         trigger: Trigger | None = fields.read("trigger", choice(TRIGGERS), self.findings)
         conditions = ConditionReader(declarations=self.declarations, findings=self.findings)
-        when: Condition | None = fields.read("when", lambda node, _findings: conditions.read(node), self.findings)
+        condition = fields.entry("when")
+        when = None if condition is None else conditions.read(condition.node)
         effect = self._effect(mapping, fields)
         if actions is None or effect is None:
             return rule_id, None

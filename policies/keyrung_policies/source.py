@@ -7,7 +7,7 @@ documents, octal and sexagesimal numbers) is refused: a policy reads the same fo
 
 import re
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 
 import yaml
 
@@ -85,6 +85,13 @@ class Mapping:
 Node: TypeAlias = Scalar | Sequence | Mapping
 
 
+class _Mark(Protocol):
+    """A position of yaml's, whichever of its readers made it; counts from 0."""
+
+    line: int
+    column: int
+
+
 class _Refused(Exception):  # noqa: N818 - private control flow, always turned into a SourceError
     def __init__(self, error: SourceError) -> None:
         self.error = error
@@ -93,18 +100,23 @@ class _Refused(Exception):  # noqa: N818 - private control flow, always turned i
 class _Composer(yaml.SafeLoader):
     """The safe loader, stopped at anchors, aliases and too deep nesting before it follows them."""
 
+    file = ""
     depth = 0
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         event: yaml.Event = self.peek_event()  # type: ignore[no-untyped-call]
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
-            _stop(event, "yaml-alias", "anchors and aliases are not used here", "write the value out")
+            self._stop(event, "yaml-alias", "anchors and aliases are not used here", "write the value out")
         self.depth += 1
         if self.depth > MAX_DEPTH:
-            _stop(event, "yaml-depth", "the nesting is too deep", f"stay within {MAX_DEPTH} levels")
+            self._stop(event, "yaml-depth", "the nesting is too deep", f"stay within {MAX_DEPTH} levels")
         node = super().compose_node(parent, index)
         self.depth -= 1
         return node
+
+    def _stop(self, event: yaml.Event, problem_id: str, sentence: str, fix: str) -> None:
+        place = _place(event.start_mark, self.file)
+        raise _Refused(place.error(Problem(id=problem_id, sentence=sentence, fix=fix)))
 
 
 def parse_source(data: bytes, *, file: str) -> tuple[Mapping | None, list[SourceError]]:
@@ -135,8 +147,7 @@ def parse_source(data: bytes, *, file: str) -> tuple[Mapping | None, list[Source
 def _compose(text: str, file: str) -> yaml.Node | None:
     try:
         loader = _Composer(text)
-        # The mark's name is how an error raised inside finds its file.
-        loader.name = file
+        loader.file = file
         try:
             return loader.get_single_node()
         finally:
@@ -149,8 +160,7 @@ def _compose(text: str, file: str) -> yaml.Node | None:
         )
         raise _Refused(Place(file=file, line=line, column=column).error(problem)) from error
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        place = Place(file=file, line=1, column=1) if mark is None else _place(mark, file)
+        place = _place(error.problem_mark or error.context_mark, file)
         problem = Problem(
             id="yaml-syntax",
             sentence=f"the YAML cannot be read ({error.problem or error.context})",
@@ -217,10 +227,9 @@ def _scalar(node: yaml.Node, place: Place) -> Scalar:
     return Scalar(place=place, kind="other", raw=raw, value=raw)
 
 
-def _place(mark: yaml.Mark, file: str) -> Place:
-    return Place(file=file, line=mark.line + 1, column=mark.column + 1)
-
-
-def _stop(event: yaml.Event, problem_id: str, sentence: str, fix: str) -> None:
-    mark = event.start_mark
-    raise _Refused(_place(mark, mark.name).error(Problem(id=problem_id, sentence=sentence, fix=fix)))
+def _place(mark: _Mark | None, file: str) -> Place:
+    return (
+        Place(file=file, line=1, column=1)
+        if mark is None
+        else Place(file=file, line=mark.line + 1, column=mark.column + 1)
+    )
