@@ -1,0 +1,60 @@
+"""Set-up from the first step to the last."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from . import environment, pulumi_cli, record, softhsm
+from .context import Context, Tool
+from .errors import SetupError
+from .files import locked
+from .places import find_places
+from .progress import Progress
+
+NAMES = ("pulumi", "bao", "softhsm2-util", "softhsm-module")
+INTERRUPTED_EXIT_CODE = 130
+
+
+def main(root: Path, arguments: list[str]) -> int:
+    """Set everything up for the checkout at `root`; return the exit code."""
+    parser = argparse.ArgumentParser(prog="setup.py", description="Set up everything that Keyrung needs.")
+    parser.add_argument("--tests", action="store_true", help="also set up the programs that only tests use")
+    options = parser.parse_args(arguments)
+    progress = Progress(stream=sys.stderr)
+    try:
+        context = Context(places=find_places(root, os.environ), progress=progress, env=dict(os.environ))
+        with locked(root, progress, "Waiting for another set-up of this folder"):
+            _provide(context, with_test_programs=options.tests)
+    except SetupError as problem:
+        progress.say(f"Set-up stopped. {problem}")
+        return 1
+    except OSError as problem:
+        progress.say(f"Set-up stopped. {problem.filename or 'A file'}: {problem.strerror}.")
+        return 1
+    except KeyboardInterrupt:
+        progress.say("Interrupted. Run the same command again to go on.")
+        return INTERRUPTED_EXIT_CODE
+    return 0
+
+
+def _provide(context: Context, *, with_test_programs: bool) -> None:
+    names = (*NAMES, *softhsm.TEST_PROGRAMS) if with_test_programs else NAMES
+    if record.current(context, names):
+        return
+    if not record.current(context, NAMES):
+        record.forget(context)
+        environment.provide(context)
+    tools = [environment.openbao(context), *softhsm.provide(context)]
+    if with_test_programs:
+        tools += softhsm.provide_test_programs(context)
+    tools.append(pulumi_cli.provide(context))
+    record.save(context, tools)
+    _report(context, tools)
+
+
+def _report(context: Context, tools: list[Tool]) -> None:
+    for tool in tools:
+        context.progress.say(f"{tool.name} {tool.version} from {tool.origin}")
