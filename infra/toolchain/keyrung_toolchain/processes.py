@@ -58,7 +58,9 @@ def ask_version(command: Sequence[str | Path], *, env: Mapping[str, str]) -> str
         return ""
 
 
-def find_program(name: str, env: Mapping[str, str], *, extra: Sequence[Path] = (), skip: Path | None = None) -> Path | None:
+def find_program(
+    name: str, env: Mapping[str, str], *, extra: Sequence[Path] = (), skip: Path | None = None
+) -> Path | None:
     """Return the first program called `name` on PATH, then in `extra`; a folder `skip` is passed over."""
     folders = [Path(text) for text in env.get("PATH", os.defpath).split(os.pathsep) if text] + list(extra)
     kept = [str(folder) for folder in folders if skip is None or folder.resolve() != skip.resolve()]

@@ -16,7 +16,7 @@ from . import go, pulumi_cache
 from .context import Context
 from .errors import UnreachableError
 from .files import new_folder
-from .network import GIVE_UP_SECONDS, require_reachable
+from .network import require_reachable
 from .processes import run
 from .versions import PULUMI_VERSION, go_floor
 
@@ -96,4 +96,4 @@ def _require_modules(workshop: Workshop) -> None:
         raise UnreachableError(f"Go may not fetch modules (GOPROXY is {setting}).")
     if not proxies[0].startswith("http"):
         return
-    require_reachable(f"{proxies[0].rstrip('/')}/{SDK_MODULE}/@v/v{PULUMI_VERSION}.info", timeout_seconds=GIVE_UP_SECONDS)
+    require_reachable(f"{proxies[0].rstrip('/')}/{SDK_MODULE}/@v/v{PULUMI_VERSION}.info")

@@ -26,8 +26,8 @@ def provide(context: Context) -> Tool:
         module = context.places.toolchain / "pulumi" / "go.mod"
         raise SetupError(
             "The Pulumi CLI could not be set up:\n" + "".join(f"  - {reason}\n" for reason in reasons),
-            fix=f"Install Pulumi {show(PULUMI_FLOOR)} or newer (https://www.pulumi.com/docs/install/), or make it possible "
-            f"to build it by installing Go {show(go_floor(module))} or newer, and run this again.",
+            fix=f"Install Pulumi {show(PULUMI_FLOOR)} or newer (https://www.pulumi.com/docs/install/), or "
+            f"Go {show(go_floor(module))} or newer to build it with, and run this again.",
         )
     return tool
 

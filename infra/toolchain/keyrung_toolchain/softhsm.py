@@ -73,7 +73,8 @@ def provide_test_programs(context: Context) -> list[Tool]:
 def _missing(what: str, packages: str, problem: SetupError | None) -> SetupError:
     reason = f" {problem}" if problem else ""
     return SetupError(
-        f"{what} is missing.{reason}", fix=f"Install it, on Debian with `apt-get install {packages}`, and run this again."
+        f"{what} is missing.{reason}",
+        fix=f"Install it, on Debian with `apt-get install {packages}`, and run this again.",
     )
 
 
@@ -87,7 +88,10 @@ def _softhsm(context: Context, root: Path, origin: str) -> list[Tool] | None:
     if program is None or module is None or (parse(program.version) or (0, 0, 0)) < SOFTHSM_FLOOR:
         return None
     # Loading it in a process of its own shows a missing library here, not later in the middle of a deployment.
-    run([sys.executable, "-c", "import ctypes, sys; ctypes.CDLL(sys.argv[1]).C_GetFunctionList", module], env=context.env)
+    run(
+        [sys.executable, "-c", "import ctypes, sys; ctypes.CDLL(sys.argv[1]).C_GetFunctionList", module],
+        env=context.env,
+    )
     return [program, Tool(name="softhsm-module", path=module, version=program.version, origin=origin)]
 
 

@@ -3,9 +3,7 @@
 The official distribution brings its own host and uses none of this. The Go modules have no host for Python, but
 they have the two scripts that such a host starts, so what is left is a small gRPC server: the engine asks it to run
 the program, or a plugin written in Python, and it starts that with the interpreter of the project's virtual
-environment.
-
-Usage: host.py EXEC_SCRIPT [ENGINE_ADDRESS]. Prints its port on stdout, as every Pulumi plugin does.
+environment. Like every Pulumi plugin it prints its port first.
 """
 
 from __future__ import annotations
@@ -22,10 +20,11 @@ from importlib import metadata
 from pathlib import Path
 
 import grpc
-from children import Children, pump
 from google.protobuf.empty_pb2 import Empty
 from pulumi.runtime.proto import language_pb2 as pb
 from pulumi.runtime.proto import language_pb2_grpc, plugin_pb2
+
+from .children import Children, pump
 
 SHOWED_MESSAGE_EXIT_CODE = 32
 """The exec script ends with this after it has shown the user what is wrong; the engine then adds nothing."""
@@ -201,7 +200,3 @@ def main(arguments: list[str]) -> None:
     print(port, flush=True)
     wait_for_end(host)
     server.stop(grace=None)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

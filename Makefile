@@ -1,0 +1,42 @@
+# Everything a newcomer or CI runs. Any Python from 3.11 on will do for PYTHON; the rest is set up from locks.
+PYTHON ?= python3
+BIN := .venv/bin
+SETUP := $(PYTHON) infra/toolchain/setup.py
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/keyrung
+COMPILE := $(BIN)/uv pip compile --custom-compile-command "make lock" --universal --python-version 3.11 --generate-hashes --no-emit-index-url --quiet
+
+.PHONY: setup demo test check bench clean clean-cache lock
+
+setup:  ## tools and environment, nothing else
+	@$(SETUP)
+
+demo: setup  ## the main job, from keys to an audited step-up
+	@$(BIN)/keyrung demo
+
+test: setup-tests  ## all tests, against the real servers
+	@$(BIN)/pytest --numprocesses 2 --dist loadgroup
+
+check: setup  ## style, types and import rules
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+bench: setup  ## measurements; they assert nothing
+	@$(BIN)/pytest tests/benchmarks
+
+clean:  ## remove all that was made in this folder, the local stack included
+	@if [ -x $(BIN)/keyrung ] && [ -d .keyrung ]; then $(BIN)/keyrung dev down; fi
+	@rm -rf .keyrung .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+clean-cache:  ## remove what is shared between checkouts: the Pulumi CLI, downloaded packages
+	@rm -rf "$(CACHE)"
+
+lock: setup  ## renew the hashed locks after a change of pyproject.toml or go.in
+	@$(COMPILE) pyproject.toml --all-extras --group dev -o infra/toolchain/requirements.lock
+	@$(COMPILE) infra/toolchain/go.in -o infra/toolchain/go.lock
+
+.PHONY: setup-tests
+setup-tests:
+	@$(SETUP) --tests
