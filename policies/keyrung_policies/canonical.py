@@ -44,6 +44,10 @@ def _ordered(value: object) -> object:
     raise CanonicalError(f"a value of type {kind.__name__} has no canonical form; use text, integers or booleans.")
 
 
+def _utf16_units(name: str) -> bytes:
+    return name.encode("utf-16-be")
+
+
 def _ordered_members(members: dict[object, object]) -> dict[str, object]:
     names: list[str] = []
     for name in members:
@@ -51,5 +55,6 @@ def _ordered_members(members: dict[object, object]) -> dict[str, object]:
             raise CanonicalError("a member name is not text; use text names only.")
         names.append(name)
     # Section 3.2.3: names are ordered by their UTF-16 code units, not by code points.
-    names.sort(key=lambda name: name.encode("utf-16-be"))
+    # For ASCII names, which ours nearly always are, the two orders are the same.
+    names.sort(key=None if "".join(names).isascii() else _utf16_units)
     return {name: _ordered(members[name]) for name in names}

@@ -22,6 +22,7 @@ CURRENCIES_BY_DIGITS: dict[int, tuple[str, ...]] = {
     3: ("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"),
 }
 MINOR_UNITS = {code: digits for digits, codes in CURRENCIES_BY_DIGITS.items() for code in codes}
+FIELD_FIX = "write fields as {name} or {name|money:currency_name}, and braces as {{ and }}"
 _TOKEN = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 
 
@@ -63,9 +64,9 @@ def parse_template(text: str) -> Template | Problem:
             parts.append(field)
     parts.append(text[position:])
     if not text.strip():
-        return _syntax_problem("the display text is empty")
+        return _syntax_problem("the display text is empty", "write what the user approves")
     if any(isinstance(part, str) and escape(part) != part.replace("\\", "\\u{5C}") for part in parts):
-        return _syntax_problem("the display text holds an invisible character")
+        return _syntax_problem("the display text holds an invisible character", "remove the character")
     return Template(parts=tuple(part for part in parts if part != ""))
 
 
@@ -77,12 +78,8 @@ def _field(text: str) -> Field | None:
     return Field(attribute=attribute, currency=currency or None)
 
 
-def _syntax_problem(sentence: str) -> Problem:
-    return Problem(
-        id="display-syntax",
-        sentence=sentence,
-        fix="write fields as {name} or {name|money:currency_name}, and braces as {{ and }}",
-    )
+def _syntax_problem(sentence: str, fix: str = FIELD_FIX) -> Problem:
+    return Problem(id="display-syntax", sentence=sentence, fix=fix)
 
 
 def template_problem(template: Template, attributes: Mapping[str, Attribute]) -> Problem | None:

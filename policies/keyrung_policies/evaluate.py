@@ -11,11 +11,10 @@ from typing import Literal
 
 from keyrung_policies.display import render
 from keyrung_policies.errors import DisplayError, EvaluationError
-from keyrung_policies.model import BINDINGS, Allow, Decision, Deny, Request, Require, Requirement
-from keyrung_policies.operators import describe, value_fits
-from keyrung_policies.policy_set import Plan, PolicySet, RulePlan
+from keyrung_policies.model import BINDINGS, Decision, Request, Requirement
+from keyrung_policies.operators import describe
+from keyrung_policies.policy_set import Plan, PolicySet, RequirePlan, RulePlan
 
-VERBS = {"allow": "allows", "deny": "denies"}
 DEFAULT_DENY = Decision(
     outcome="deny",
     requirement=None,
@@ -44,47 +43,45 @@ def evaluate(policy: PolicySet, request: Request, now: datetime) -> Decision:
     if faults:
         return Decision(outcome="deny", requirement=None, rule_ids=(), reasons=tuple(faults))
     attributes = request.attributes
-    matching = [rule for rule in plan.rules if rule.holds is None or rule.holds(attributes, now)]
-    denying = [rule.id for rule in matching if isinstance(rule.effect, Deny)]
+    denying = [rule for rule in plan.denying if rule.holds(attributes, now)]
     if denying:
         return _decided("deny", denying)
-    demanding = [(rule, rule.effect) for rule in matching if isinstance(rule.effect, Require)]
-    if demanding:
-        return _step_up(policy, request, demanding)
-    allowing = [rule.id for rule in matching if isinstance(rule.effect, Allow)]
+    requiring = [rule for rule in plan.requiring if rule.holds(attributes, now)]
+    if requiring:
+        return _step_up(policy, request, requiring)
+    allowing = [rule for rule in plan.allowing if rule.holds(attributes, now)]
     return _decided("allow", allowing) if allowing else DEFAULT_DENY
 
 
-def _decided(outcome: Literal["allow", "deny"], rule_ids: list[str]) -> Decision:
-    word = VERBS[outcome]
+def _decided(outcome: Literal["allow", "deny"], rules: list[RulePlan]) -> Decision:
     return Decision(
         outcome=outcome,
         requirement=None,
-        rule_ids=tuple(rule_ids),
-        reasons=tuple([f"rule-{word}: the rule {rule_id} {word} this request" for rule_id in rule_ids]),
+        rule_ids=tuple([rule.id for rule in rules]),
+        reasons=tuple([rule.reason for rule in rules]),
     )
 
 
 def _attribute_faults(policy: PolicySet, plan: Plan, request: Request) -> list[str]:
+    attributes, checks = request.attributes, policy.checks
+    mismatched = [name for name, value in attributes.items() if name in checks and not checks[name](value)]
+    missing = [(name, rule_ids) for name, rule_ids in plan.needed if name not in attributes]
+    if not mismatched and not missing:
+        return []
     declared = policy.document.attributes
-    faults: list[str] = []
-    for name, value in request.attributes.items():
-        attribute = declared.get(name)
-        if attribute is not None and not value_fits(attribute, value):
-            faults.append(f"attribute-mismatch: {name} must be {describe(attribute)}")
-    for name, rule_ids in plan.needed:
-        if name not in request.attributes:
-            faults.append(f"attribute-missing: {name} is needed by {', '.join(rule_ids)}")
+    faults = [f"attribute-mismatch: {name} must be {describe(declared[name])}" for name in mismatched]
+    faults += [f"attribute-missing: {name} is needed by {', '.join(rule_ids)}" for name, rule_ids in missing]
     return sorted(faults)
 
 
-def _step_up(policy: PolicySet, request: Request, demanding: list[tuple[RulePlan, Require]]) -> Decision:
-    level = policy.order.join(tuple([effect.level for _, effect in demanding]))
+def _step_up(policy: PolicySet, request: Request, rules: list[RequirePlan]) -> Decision:
+    demands = [rule.require for rule in rules]
+    level = policy.order.join(tuple([demand.level for demand in demands]))
     view = policy.views[level]
-    bound = {binding for _, effect in demanding for binding in effect.bind}
-    rule_ids = tuple([rule.id for rule, _ in demanding])
+    bound = {binding for demand in demands for binding in demand.bind}
+    rule_ids = tuple([rule.id for rule in rules])
     try:
-        display = _display(policy, request, demanding)
+        display = _display(policy, request, rules)
     except DisplayError as error:
         reason = f"attribute-missing: {error.attribute} is needed by the display text of {', '.join(rule_ids)}"
         return Decision(outcome="deny", requirement=None, rule_ids=(), reasons=(reason,))
@@ -95,20 +92,21 @@ def _step_up(policy: PolicySet, request: Request, demanding: list[tuple[RulePlan
             acr=view.acr_values[0],
             acr_values=view.acr_values,
             any_of=view.any_of,
-            max_age_seconds=min([effect.max_age_seconds for _, effect in demanding]),
+            max_age_seconds=min([demand.max_age_seconds for demand in demands]),
             bind=tuple([binding for binding in BINDINGS if binding in bound]),
             display=display,
-            single_use=any([effect.single_use for _, effect in demanding]),
+            single_use=any([demand.single_use for demand in demands]),
         ),
         rule_ids=rule_ids,
-        reasons=tuple([f"rule-requires: the rule {rule.id} requires {effect.level}" for rule, effect in demanding]),
+        reasons=tuple([rule.reason for rule in rules]),
     )
 
 
-def _display(policy: PolicySet, request: Request, demanding: list[tuple[RulePlan, Require]]) -> str | None:
+def _display(policy: PolicySet, request: Request, rules: list[RequirePlan]) -> str | None:
     """Return the text of the strictest rule that has one; among equals the first rule id wins."""
-    showing = [(-policy.order.rank[effect.level], rule) for rule, effect in demanding if rule.display is not None]
+    rank = policy.order.rank
+    showing = [(-rank[rule.require.level], rule.id, rule.display) for rule in rules if rule.display is not None]
     if not showing:
         return None
-    _, strictest = min(showing, key=lambda pair: (pair[0], pair[1].id))
-    return None if strictest.display is None else render(strictest.display, request.attributes)
+    _, _, template = min(showing, key=lambda entry: entry[:2])
+    return render(template, request.attributes)

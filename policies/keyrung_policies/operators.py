@@ -5,6 +5,7 @@ exactly what `compile_condition` can compute without a type error. The same chec
 (with a place in a file) and the loader of a bundle (without one).
 """
 
+import operator
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
@@ -34,6 +35,7 @@ from keyrung_policies.model import (
 
 Attributes: TypeAlias = Mapping[str, Value]
 Predicate: TypeAlias = Callable[[Attributes, datetime], bool]
+Check: TypeAlias = Callable[[object], bool]
 
 MINUTES_PER_HOUR = 60
 
@@ -53,26 +55,32 @@ TYPE_NAMES: dict[type[Attribute], str] = {
     IpAttribute: "ip",
 }
 ORDERING_FUNCTIONS: dict[str, Callable[[int, int], bool]] = {
-    "gt": int.__gt__,
-    "gte": int.__ge__,
-    "lt": int.__lt__,
-    "lte": int.__le__,
+    "gt": operator.gt,
+    "gte": operator.ge,
+    "lt": operator.lt,
+    "lte": operator.le,
 }
 
 
-def value_fits(attribute: Attribute, value: object) -> bool:
-    """Return whether a value is one that the declaration admits; a bool is never an integer here."""
+def compile_check(attribute: Attribute) -> Check:
+    """Return a function that says whether a value is one the declaration admits; a bool is never an integer here."""
     match attribute:
         case BooleanAttribute():
-            return type(value) is bool
+            return lambda value: value is True or value is False
         case IntegerAttribute(min=least, max=most):
-            return type(value) is int and least <= value <= most
+            return lambda value: type(value) is int and least <= value <= most
         case TextAttribute(max_length=most):
-            return type(value) is str and len(value) <= most
+            return lambda value: type(value) is str and len(value) <= most
         case EnumAttribute(values=values):
-            return type(value) is str and value in values
+            members = frozenset(values)
+            return lambda value: type(value) is str and value in members
         case IpAttribute():
-            return type(value) is str and parse_address(value) is not None
+            return lambda value: type(value) is str and parse_address(value) is not None
+
+
+def value_fits(attribute: Attribute, value: object) -> bool:
+    """Return whether a value is one that the declaration admits."""
+    return compile_check(attribute)(value)
 
 
 def describe(attribute: Attribute) -> str:

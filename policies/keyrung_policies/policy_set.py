@@ -7,13 +7,17 @@ other actions. A document that contradicts itself does not become a `PolicySet`.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from keyrung_policies.display import Template, parse_template, template_problem
 from keyrung_policies.errors import PolicyModelError, Problem
 from keyrung_policies.levels import LevelOrder, level_order, level_problems
-from keyrung_policies.model import ACTION_NAME_PATTERN, MAX_ACTION_CHARS, Document, Effect, Require, Rule
+from keyrung_policies.model import ACTION_NAME_PATTERN, MAX_ACTION_CHARS, Allow, Deny, Document, Require, Rule
 from keyrung_policies.operators import (
+    Attributes,
+    Check,
     Predicate,
+    compile_check,
     compile_condition,
     condition_tests,
     find_test_problem,
@@ -25,19 +29,28 @@ _ACTION_NAME = re.compile(ACTION_NAME_PATTERN)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RulePlan:
-    """A rule made ready: its condition as a function, its display text parsed."""
+    """A rule made ready: its condition as a function and the reason it gives when it decides."""
 
     id: str
-    effect: Effect
-    holds: Predicate | None
+    holds: Predicate
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequirePlan(RulePlan):
+    """A rule that demands a step-up, its display text parsed."""
+
+    require: Require
     display: Template | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """All that concerns one action: rules by id, and each needed attribute with the rules that need it."""
+    """All that concerns one action: rules by effect and id, and each needed attribute with the rules that need it."""
 
-    rules: tuple[RulePlan, ...]
+    denying: tuple[RulePlan, ...]
+    requiring: tuple[RequirePlan, ...]
+    allowing: tuple[RulePlan, ...]
     needed: tuple[tuple[str, tuple[str, ...]], ...]
 
 
@@ -57,6 +70,7 @@ class PolicySet:
     plans: Mapping[str, Plan] = field(compare=False, repr=False)
     order: LevelOrder = field(compare=False, repr=False)
     views: Mapping[str, LevelView] = field(compare=False, repr=False)
+    checks: Mapping[str, Check] = field(compare=False, repr=False)
 
     def plan_for(self, action: str) -> Plan | None:
         """Return what concerns an action: by its exact name, else by its longest declared prefix."""
@@ -88,12 +102,13 @@ def policy_set(document: Document) -> PolicySet:
         if problem is not None:
             raise PolicyModelError(problem, where=f"rule {rule_id}")
     order = level_order(document.levels)
-    rule_plans = {rule_id: _rule_plan(rule_id, rule) for rule_id, rule in sorted(document.rules.items())}
+    rule_plans = {rule_id: _rule_plan(rule_id, rule) for rule_id, rule in document.rules.items()}
     return PolicySet(
         document=document,
         plans=_plans(document, rule_plans),
         order=order,
         views={name: _view(name, document, order) for name in document.levels},
+        checks={name: compile_check(attribute) for name, attribute in document.attributes.items()},
     )
 
 
@@ -123,16 +138,25 @@ def unknown_level(name: str) -> Problem:
 
 
 def _rule_plan(rule_id: str, rule: Rule) -> RulePlan:
-    template = None
-    if isinstance(rule.then, Require) and rule.then.display is not None:
-        parsed = parse_template(rule.then.display)
-        template = parsed if isinstance(parsed, Template) else None
-    return RulePlan(
-        id=rule_id,
-        effect=rule.then,
-        holds=None if rule.when is None else compile_condition(rule.when),
-        display=template,
-    )
+    holds = _always if rule.when is None else compile_condition(rule.when)
+    match rule.then:
+        case Require(level=level, display=display):
+            parsed = None if display is None else parse_template(display)
+            return RequirePlan(
+                id=rule_id,
+                holds=holds,
+                reason=f"rule-requires: the rule {rule_id} requires {level}",
+                require=rule.then,
+                display=parsed if isinstance(parsed, Template) else None,
+            )
+        case Deny():
+            return RulePlan(id=rule_id, holds=holds, reason=f"rule-denies: the rule {rule_id} denies this request")
+        case Allow():
+            return RulePlan(id=rule_id, holds=holds, reason=f"rule-allows: the rule {rule_id} allows this request")
+
+
+def _always(_attributes: Attributes, _now: datetime) -> bool:
+    return True
 
 
 def _plans(document: Document, rule_plans: Mapping[str, RulePlan]) -> dict[str, Plan]:
@@ -162,8 +186,11 @@ def _plan(rule_ids: list[str], document: Document, rule_plans: Mapping[str, Rule
     for rule_id in rule_ids:
         for name in needed_attributes(document.rules[rule_id].when):
             needed.setdefault(name, []).append(rule_id)
+    plans = [(document.rules[rule_id].then, rule_plans[rule_id]) for rule_id in rule_ids]
     return Plan(
-        rules=tuple(rule_plans[rule_id] for rule_id in rule_ids),
+        denying=tuple(plan for effect, plan in plans if isinstance(effect, Deny)),
+        requiring=tuple(plan for _, plan in plans if isinstance(plan, RequirePlan)),
+        allowing=tuple(plan for effect, plan in plans if isinstance(effect, Allow)),
         needed=tuple((name, tuple(users)) for name, users in sorted(needed.items())),
     )
 

@@ -161,9 +161,10 @@ def _compose(text: str, file: str) -> yaml.Node | None:
         raise _Refused(Place(file=file, line=line, column=column).error(problem)) from error
     except yaml.MarkedYAMLError as error:
         place = _place(error.problem_mark or error.context_mark, file)
+        said = " ".join(part for part in (error.context, error.problem) if part)
         problem = Problem(
             id="yaml-syntax",
-            sentence=f"the YAML cannot be read ({error.problem or error.context})",
+            sentence=f"the YAML cannot be read ({said})",
             fix="correct the indentation, quotes or brackets at this place",
         )
         raise _Refused(place.error(problem)) from error
