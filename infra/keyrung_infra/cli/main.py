@@ -1,0 +1,95 @@
+"""The `keyrung` command: a table of command groups, each loaded only when it is used.
+
+`keyrung --help` needs nothing but click: the short texts stand in the table.
+"""
+
+import importlib
+import json
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+import click
+
+# Command -> module that has it as `command`, and its one line in the overview.
+_COMMANDS: dict[str, tuple[str, str]] = {
+    "dev": ("keyrung_infra.cli.dev", "Start, stop and look at the local stack."),
+    "serve": ("keyrung_infra.cli.serve", "Run the verifier."),
+    "credential": ("keyrung_infra.cli.credential", "Add, list and revoke people's step-up credentials."),
+    "key": ("keyrung_infra.cli.key", "Look at the provisioned keys."),
+    "audit": ("keyrung_infra.cli.audit", "Verify the audit log."),
+    "demo": ("keyrung_infra.cli.demo", "Show a completed step-up, from `pulumi up` to the audit log."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that imports a subcommand when it runs, not when it is listed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in the table's order."""
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the command, or return None for a name that is not in the table."""
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(_COMMANDS[cmd_name][0]).command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the overview without importing anything."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
+
+
+@click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="keyrung", prog_name="keyrung")
+def cli() -> None:
+    """Keys behind step-up authentication: provisioned, declared, enforced."""
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line; every error of ours becomes one sentence, never a traceback."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    sys.exit(run(given))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command line with ``arguments`` and return the exit code.
+
+    One sentence on standard error, or with ``--json`` an object `{"error": {...}}` on standard output.
+    """
+    as_json = "--json" in arguments
+    try:
+        result = cli.main(args=list(arguments), prog_name="keyrung", standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except click.exceptions.Abort:
+        return _fail("interrupted", {"type": "Interrupted"}, as_json=as_json, code=130)
+    except click.ClickException as error:
+        if as_json:
+            return _fail(error.format_message(), {"type": "UsageError"}, as_json=True, code=error.exit_code)
+        error.show()
+        return error.exit_code
+    except Exception as error:
+        # Our families (infra, provisioners, policies, verifier, audit) all name a fix; nothing else does. They are
+        # recognised by that, since importing five packages to name them would cost every command a second.
+        if not isinstance(getattr(error, "fix", None), str):
+            raise
+        return _fail(str(error), _document(error), as_json=as_json, code=1)
+
+
+def _document(error: Exception) -> dict[str, object]:
+    fields = getattr(error, "fields", None)
+    return {
+        "type": type(error).__name__,
+        "fix": getattr(error, "fix", None),
+        "fields": dict(fields) if isinstance(fields, dict) else {},
+    }
+
+
+def _fail(sentence: str, details: dict[str, object], *, as_json: bool, code: int) -> int:
+    if as_json:
+        click.echo(json.dumps({"error": {"message": sentence, **details}}))
+    else:
+        click.echo(f"keyrung: {sentence}", err=True)
+    return code
