@@ -123,6 +123,14 @@ class StrictFormError(VerifierError):
         super().__init__(f"the input is not in the strict form ({reason}); send canonical JSON types and base64url")
 
 
+class WrongAnswerError(VerifierError):
+    """An answer to a challenge is wrong; `reason` is a short code for the audit record."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(f"the answer is wrong ({reason}); ask for a new challenge")
+
+
 class ConfigurationError(VerifierError):
     """A setting makes no sense; the sentence names the fix."""
 

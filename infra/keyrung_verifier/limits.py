@@ -49,3 +49,5 @@ MAX_CREDENTIALS_PER_FACTOR = 5
 # A checkpoint is signed after this many records or this much time, whichever comes first.
 CHECKPOINT_RECORDS = 100
 CHECKPOINT_SECONDS = 60
+# Wait after a checkpoint that could not be signed or written, so that a dead audit key does not slow every answer.
+CHECKPOINT_RETRY_SECONDS = 10

@@ -1,0 +1,297 @@
+"""The audit log's writer: every change of the store travels with its record, in one commit.
+
+A record is one line of canonical JSON that names the hash of the line before it. Its members are a closed list, so a
+code, a seed or a token has no place to stand; subjects and sessions appear as keyed hashes, challenges and assertion
+ids as hashes. Signed checkpoints say in a second file what the log ended in.
+"""
+
+import hashlib
+import hmac
+import json
+import logging
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from keyrung_policies.canonical import canonical_bytes
+from keyrung_policies.model import Value
+from keyrung_verifier.checkpoints import CheckpointFile
+from keyrung_verifier.errors import AuditTailError, SigningFailedError
+from keyrung_verifier.key_events import KeyEvent, parse_key_event
+from keyrung_verifier.limits import CHECKPOINT_RECORDS, CHECKPOINT_RETRY_SECONDS, CHECKPOINT_SECONDS
+from keyrung_verifier.protocols import Clock, Random, Signer
+from keyrung_verifier.store.protocol import (
+    SHARD,
+    ConditionFailedError,
+    ConsumeOnce,
+    RecordBuilder,
+    Store,
+    Write,
+)
+
+FORMAT_VERSION = 1
+SALT_BYTES = 32
+# Marks that are never forgotten: 9999-12-31, the last moment a datetime can say.
+FOREVER_SECONDS = 253402300799
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """What one record tells; the writer adds number, hash and time.
+
+    Attributes:
+        reason: Short internal code.
+        challenge: Hash of the challenge id, as the store knows it.
+        jti: The assertion's id, hashed before it is written.
+        attributes: Declared attributes that may be seen, each as value or hash.
+    """
+
+    event: str
+    outcome: str | None = None
+    reason: str | None = None
+    actor: str | None = None
+    subject_id: str | None = field(default=None, repr=False)
+    session_id: str | None = field(default=None, repr=False)
+    action: str | None = None
+    request_digest: str | None = None
+    rule_ids: tuple[str, ...] = ()
+    policy_digest: str | None = None
+    policy_version: int | None = None
+    factor: str | None = None
+    credential_id: str | None = None
+    key: Mapping[str, str | int | None] | None = None
+    challenge: str | None = None
+    jti: str | None = field(default=None, repr=False)
+    correlation_id: str | None = None
+    attributes: Mapping[str, Value] = field(default_factory=dict)
+    detail: Mapping[str, str] = field(default_factory=dict)
+
+
+def hash_id(text: str) -> str:
+    """Return the hash by which the store and the log name a random id: hex SHA-256."""
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
+def key_facts(signer: Signer) -> dict[str, str | int | None]:
+    """Return how a record names a signing key."""
+    return {
+        "uri": signer.key_uri,
+        "generation": signer.generation,
+        "state": signer.state,
+        "thumbprint": signer.key_id,
+    }
+
+
+def utc_text(moment: datetime) -> str:
+    """Return the format's one spelling of a time."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+class AuditWriter:
+    """Commits changes together with their records; safe for several threads and processes on one store.
+
+    Args:
+        store: Where changes and records go.
+        signer: The audit key; it signs checkpoints and nothing else.
+        checkpoints: The second place.
+        clock: Gives each record its time; order comes from the number, not from the time.
+        random: Gives the log its salt, once.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        signer: Signer,
+        checkpoints: CheckpointFile,
+        clock: Clock,
+        random: Random,
+        checkpoint_records: int = CHECKPOINT_RECORDS,
+        checkpoint_seconds: int = CHECKPOINT_SECONDS,
+    ) -> None:
+        self._store = store
+        self._signer = signer
+        self._checkpoints = checkpoints
+        self._clock = clock
+        self._random = random
+        self._checkpoint_records = checkpoint_records
+        self._checkpoint_seconds = checkpoint_seconds
+        self._lock = threading.Lock()
+        self._salt: bytes | None = None
+        self._head_seq = self._signed_seq = -1
+        self._signed_at_seconds = clock.now().timestamp()
+        self._retry_at_seconds = 0.0
+
+    def open(self) -> None:
+        """Start the log with its genesis record, or go on with the one that is there.
+
+        Raises:
+            AuditTailError: The log is shorter than, or differs from, what the last checkpoint says.
+        """
+        if self._store.audit_head() is None:
+            self._write_genesis()
+        first = self._store.audit_line(0)
+        if first is None:
+            raise AuditTailError("the audit log has no first record; run `keyrung audit verify`")
+        try:
+            self._salt = bytes.fromhex(json.loads(first)["detail"]["salt"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise AuditTailError("the first record of the audit log is damaged; run `keyrung audit verify`") from error
+        last = self._checkpoints.last()
+        if last is not None:
+            line = self._store.audit_line(last.seq)
+            if line is None or hashlib.sha256(line).hexdigest() != last.head:
+                raise AuditTailError("the audit log is not the one that was signed last; run `keyrung audit verify`")
+            self._signed_seq = last.seq
+
+    def commit(self, entries: Sequence[Entry], writes: Sequence[Write] = ()) -> None:
+        """Do the writes and append the records, durably, or nothing.
+
+        Raises:
+            ConditionFailedError: A condition did not hold.
+            StoreError: The store cannot do it now, or the log's end was changed.
+        """
+        self._head_seq = self._store.commit(writes, [self._builder(entry) for entry in entries])
+        self.checkpoint_if_due()
+
+    def append_key_event(self, event: Mapping[str, object]) -> bool:
+        """Append a step of a key's life unless its event id is in the log already; return whether it was new.
+
+        Args:
+            event: Exactly `event`, `event_id`, `purpose`, `at` (the log's spelling of a time) and `key`
+                (`uri`, `generation`, `state`, `thumbprint`).
+
+        Raises:
+            StrictFormError: The event has another form.
+        """
+        step: KeyEvent = parse_key_event(event)
+        entry = Entry(
+            event=step.event,
+            outcome="success",
+            actor="keyrung",
+            key={
+                "uri": step.key.uri,
+                "generation": step.key.generation,
+                "state": step.key.state,
+                "thumbprint": step.key.thumbprint,
+            },
+            detail={"event_id": step.event_id, "purpose": step.purpose, "at": step.at},
+        )
+        mark = ConsumeOnce(kind="key-event", key=step.event_id, keep_until_seconds=FOREVER_SECONDS)
+        try:
+            self.commit([entry], [mark])
+        except ConditionFailedError:
+            return False
+        return True
+
+    def visible(self, value: Value, setting: str) -> Value | None:
+        """Return an attribute as its `audit` setting lets it be seen, or None for `omit`."""
+        if setting == "value":
+            return value
+        if setting == "hash":
+            return f"sha-256:{hmac.new(self._salted(), canonical_bytes(value), hashlib.sha256).hexdigest()}"
+        return None
+
+    def checkpoint(self) -> None:
+        """Sign what the log ends in and write it to the second place.
+
+        Raises:
+            SigningFailedError: The audit key gave no good signature.
+            OSError: The second place cannot be written.
+        """
+        with self._lock:
+            self._sign_head()
+
+    def checkpoint_if_due(self) -> None:
+        """Sign a checkpoint when enough records or time have passed; a failure is logged and tried again.
+
+        The records are durable already, so an audit key out of reach does not stop the answers they belong to.
+        """
+        waiting = self._head_seq - self._signed_seq
+        now_seconds = self._clock.now().timestamp()
+        by_time = waiting > 0 and now_seconds - self._signed_at_seconds >= self._checkpoint_seconds
+        if not (waiting >= self._checkpoint_records or by_time) or now_seconds < self._retry_at_seconds:
+            return
+        if not self._lock.acquire(blocking=False):
+            return  # another thread is at it
+        try:
+            self._sign_head()
+        except (SigningFailedError, OSError) as error:
+            self._retry_at_seconds = now_seconds + CHECKPOINT_RETRY_SECONDS
+            _LOG.warning("no audit checkpoint was written: %s", error)
+        finally:
+            self._lock.release()
+
+    def _sign_head(self) -> None:
+        with self._checkpoints.locked():
+            # Read under the lock, so that a later checkpoint never speaks of an earlier record, and compared with the
+            # line itself before it is signed.
+            head = self._store.audit_head()
+            if head is None or head[0] <= self._checkpoints.last_seq():
+                return
+            now = self._clock.now()
+            self._checkpoints.append(self._signer, shard=SHARD, seq=head[0], head=head[1], time=utc_text(now))
+            self._signed_seq, self._signed_at_seconds = head[0], now.timestamp()
+
+    def _write_genesis(self) -> None:
+        salt = self._random.token_bytes(SALT_BYTES)
+        entry = Entry(
+            event="log.opened",
+            actor="keyrung",
+            key=key_facts(self._signer),
+            detail={"audit_key": self._signer.key_id, "salt": salt.hex()},
+        )
+        self._salt = salt
+        mark = ConsumeOnce(kind="audit-genesis", key=SHARD, keep_until_seconds=FOREVER_SECONDS)
+        try:
+            self.commit([entry], [mark])
+        except ConditionFailedError:
+            # Another process was first; its salt is read next. With the mark and without a log, the log was removed.
+            if self._store.audit_head() is None:
+                raise AuditTailError("the audit log was removed; restore it") from None
+
+    def _builder(self, entry: Entry) -> RecordBuilder:
+        def build(seq: int, previous: str) -> bytes:
+            return canonical_bytes(self._members(entry, seq, previous))
+
+        return build
+
+    def _members(self, entry: Entry, seq: int, previous: str) -> dict[str, object]:
+        return {
+            "v": FORMAT_VERSION,
+            "shard": SHARD,
+            "seq": seq,
+            "prev": previous,
+            "time": utc_text(self._clock.now()),
+            "event": entry.event,
+            "outcome": entry.outcome,
+            "reason": entry.reason,
+            "actor": entry.actor,
+            "subject": self._pseudonym(entry.subject_id),
+            "session": self._pseudonym(entry.session_id),
+            "action": entry.action,
+            "request_digest": entry.request_digest,
+            "rule_ids": list(entry.rule_ids),
+            "policy_digest": entry.policy_digest,
+            "policy_version": entry.policy_version,
+            "factor": entry.factor,
+            "credential_id": entry.credential_id,
+            "key": None if entry.key is None else dict(entry.key),
+            "challenge": entry.challenge,
+            "jti": None if entry.jti is None else hash_id(entry.jti),
+            "correlation_id": entry.correlation_id,
+            "attributes": dict(entry.attributes),
+            "detail": dict(entry.detail),
+        }
+
+    def _pseudonym(self, identifier: str | None) -> str | None:
+        if identifier is None:
+            return None
+        return hmac.new(self._salted(), identifier.encode("utf-8"), hashlib.sha256).hexdigest()
+
+    def _salted(self) -> bytes:
+        if self._salt is None:
+            raise AuditTailError("the audit log is not open; call open() first")
+        return self._salt

@@ -1,0 +1,81 @@
+"""A challenge: everything a step-up is bound to, under a random name, for a few minutes.
+
+The store knows it by the hash of its id, so reading the store gives nobody the right to answer. A digest over all
+bound values is kept beside them and compared before an answer counts.
+"""
+
+import hashlib
+import hmac
+from datetime import datetime
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, Struct
+
+from keyrung_policies.canonical import canonical_bytes
+from keyrung_policies.jws import encode_base64url
+from keyrung_verifier.errors import StrictFormError
+from keyrung_verifier.limits import MAX_BODY_BYTES
+from keyrung_verifier.strict import convert, length_prefixed, parse_object
+
+BINDING_LABEL = "keyrung challenge v1"
+NonEmpty = Annotated[str, Meta(min_length=1)]
+
+
+class Challenge(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What an answer is bound to; times are Unix seconds.
+
+    Attributes:
+        challenge_hash: Hash of the id.
+        acrs: Factor to the acr it reaches.
+    """
+
+    challenge_hash: NonEmpty
+    client_id: NonEmpty
+    audience: NonEmpty
+    subject_id: NonEmpty
+    session_id: NonEmpty
+    action: NonEmpty
+    request_digest: NonEmpty
+    policy_digest: NonEmpty
+    policy_version: int
+    rule_ids: tuple[str, ...]
+    display: str | None
+    acrs: Annotated[dict[str, str], Meta(min_length=1)]
+    created_at_seconds: int
+    expires_at_seconds: int
+
+    def expired(self, now: datetime) -> bool:
+        """Return whether the time is over; the last second does not count."""
+        return now.timestamp() >= self.expires_at_seconds
+
+    def display_digest(self) -> str:
+        """Return base64url of SHA-256 over what the subject is shown."""
+        return encode_base64url(hashlib.sha256((self.display or "").encode("utf-8")).digest())
+
+
+class _Bound(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    binding: str
+    challenge: Challenge
+
+
+def binding_digest(challenge: Challenge) -> str:
+    """Return the digest of all bound values."""
+    values = canonical_bytes(msgspec.to_builtins(challenge))
+    return encode_base64url(hashlib.sha256(length_prefixed(BINDING_LABEL, values)).digest())
+
+
+def to_stored(challenge: Challenge) -> bytes:
+    """Return the challenge as the store keeps it."""
+    bound = _Bound(binding=binding_digest(challenge), challenge=challenge)
+    return canonical_bytes(msgspec.to_builtins(bound))
+
+
+def from_stored(content: bytes, *, challenge_hash: str) -> Challenge | None:
+    """Return the challenge, or None when it is not the one that was put there under this name."""
+    try:
+        bound = convert(parse_object(content, max_bytes=2 * MAX_BODY_BYTES), _Bound)
+    except StrictFormError:
+        return None
+    whole = hmac.compare_digest(bound.binding, binding_digest(bound.challenge))
+    return bound.challenge if whole and bound.challenge.challenge_hash == challenge_hash else None

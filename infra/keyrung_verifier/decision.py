@@ -1,0 +1,58 @@
+"""From an AuthZEN request to a decision of the policy, and from a decision to what a factor can reach.
+
+Pure: takes the bundle in force and the time, touches nothing else.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import cast
+
+from keyrung_policies.evaluate import evaluate
+from keyrung_policies.model import Decision, Request, Requirement, Value
+from keyrung_policies.policy_set import PolicySet
+from keyrung_verifier.models import ChallengeRequest, EvaluationRequest
+
+# The member of `context` that names the session and is no attribute.
+SESSION_MEMBER = "session"
+
+
+def attributes_of(policy: PolicySet, asked: EvaluationRequest | ChallengeRequest) -> dict[str, Value]:
+    """Return the declared attributes of a request under the names that rules use.
+
+    Undeclared ones are dropped. Declared ones of a wrong type are kept as they are, because the policy denies them.
+    """
+    groups: tuple[tuple[str, Mapping[str, object]], ...] = (
+        ("subject", asked.subject.properties),
+        ("action", asked.action.properties),
+        ("resource", asked.resource.properties),
+        ("context", {name: value for name, value in asked.context.items() if name != SESSION_MEMBER}),
+    )
+    declared = policy.document.attributes
+    found = {f"{group}.{name}": value for group, members in groups for name, value in members.items()}
+    return {name: cast(Value, value) for name, value in found.items() if name in declared}
+
+
+def decide(policy: PolicySet, asked: EvaluationRequest | ChallengeRequest, now: datetime) -> Decision:
+    """Return what the policy says to a request."""
+    return evaluate(policy, Request(action=asked.action.name, attributes=attributes_of(policy, asked)), now)
+
+
+def session_id(asked: EvaluationRequest | ChallengeRequest) -> object:
+    """Return what stands where the session's id belongs, whatever it is, or None."""
+    session = asked.context.get(SESSION_MEMBER)
+    return session.get("id") if isinstance(session, dict) else None
+
+
+def reachable_acrs(policy: PolicySet, requirement: Requirement) -> dict[str, str]:
+    """Return each factor that alone meets the requirement, with the acr of the highest level it reaches.
+
+    A level that asks for two factors together is not met by either of them.
+    """
+    acrs: dict[str, str] = {}
+    levels = policy.document.levels
+    # Lowest first, so the highest level wins; only levels good enough for the requirement are looked at.
+    for name in policy.order.at_or_above[requirement.level]:
+        for combination in levels[name].any_of:
+            if len(combination) == 1:
+                acrs[combination[0]] = levels[name].acr
+    return acrs

@@ -1,0 +1,177 @@
+"""The shapes of everything that enters and leaves over HTTP; the interface description is generated from them.
+
+Unknown members are refused: a misspelt member would otherwise silently drop what a rule looks at.
+"""
+
+from typing import Annotated, Literal
+
+from msgspec import UNSET, Meta, Struct, UnsetType, field
+
+from keyrung_verifier.limits import MAX_ID_CHARS, MAX_URI_CHARS
+
+# No control character anywhere: one identifier has one spelling on a terminal and in a log.
+Id = Annotated[str, Meta(min_length=1, max_length=MAX_ID_CHARS, pattern=r"^(?![\s\S]*[\x00-\x1f\x7f])")]
+Digest = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{43}$", max_length=43, description="base64url of SHA-256")]
+Seconds = Annotated[int, Meta(ge=0, description="Unix seconds")]
+
+
+class Model(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Base of all shapes."""
+
+
+class Subject(Model, frozen=True):
+    """Who asks (AuthZEN 1.0 section 5.1)."""
+
+    type: Id
+    id: Id
+    properties: dict[str, object] = field(default_factory=dict)
+
+
+class Action(Model, frozen=True):
+    """What is asked for (AuthZEN 1.0 section 5.3)."""
+
+    name: Id
+    properties: dict[str, object] = field(default_factory=dict)
+
+
+class Resource(Model, frozen=True):
+    """What it is asked on (AuthZEN 1.0 section 5.2)."""
+
+    type: Id
+    id: Id
+    properties: dict[str, object] = field(default_factory=dict)
+
+
+class Session(Model, frozen=True):
+    """The base session of the subject at the application."""
+
+    id: Id
+
+
+class HttpRequest(Model, frozen=True):
+    """The request that is to be protected, as the application received it."""
+
+    method: Annotated[str, Meta(min_length=1, max_length=32)]
+    uri: Annotated[str, Meta(min_length=1, max_length=MAX_URI_CHARS)]
+    body_sha256: Digest
+
+
+class EvaluationRequest(Model, frozen=True):
+    """An AuthZEN access evaluation request."""
+
+    subject: Subject
+    action: Action
+    resource: Resource
+    context: dict[str, object] = field(default_factory=dict)
+
+
+class EvaluationContext(Model, frozen=True, omit_defaults=True):
+    """What stands beside the decision; `acr_values` and `max_age` only for `step_up`."""
+
+    outcome: Literal["allow", "step_up", "deny"]
+    rule_ids: list[str]
+    policy_digest: str
+    correlation_id: str
+    acr_values: list[str] | UnsetType = UNSET
+    max_age: int | UnsetType = UNSET
+
+
+class EvaluationResponse(Model, frozen=True, omit_defaults=False):
+    """An AuthZEN decision; a step-up is `decision: false`."""
+
+    decision: bool
+    context: EvaluationContext
+
+
+class ChallengeRequest(Model, frozen=True):
+    """An evaluation request and the HTTP request it is about; `context.session.id` is required."""
+
+    subject: Subject
+    action: Action
+    resource: Resource
+    request: HttpRequest
+    context: dict[str, object] = field(default_factory=dict)
+
+
+class ChallengeCreated(Model, frozen=True):
+    """A challenge to hand to the subject; the id is a capability."""
+
+    challenge_id: str
+    stepup_uri: str
+    expires_at: Seconds
+    acr_values: list[str]
+
+
+class OtpOffer(Model, frozen=True, tag="otp", tag_field="type"):
+    """The subject may answer with a code of an authenticator app."""
+
+
+class TokenSignatureOffer(Model, frozen=True, tag="token-signature-origin-bound", tag_field="type"):
+    """The subject may answer with a signature of this key over this text (base64url)."""
+
+    credential_id: str
+    signing_input: str
+
+
+class ChallengeView(Model, frozen=True):
+    """What the subject sees of a challenge."""
+
+    challenge_id: str
+    display: str | None
+    origin: str
+    expires_at: Seconds
+    factors: list[OtpOffer | TokenSignatureOffer]
+
+
+class AssertionIssued(Model, frozen=True):
+    """The step-up succeeded; `expires_in` is in seconds."""
+
+    assertion: str
+    token_type: Literal["stepup+jwt"]
+    expires_in: int
+    acr: str
+
+
+class SpendRequest(Model, frozen=True):
+    """An assertion and the session and request it is to pay for."""
+
+    assertion: str
+    session: Session
+    request: HttpRequest
+
+
+class AssertionSpent(Model, frozen=True):
+    """The assertion was good and is used up."""
+
+    spent: bool
+    sub: str
+    acr: str
+    auth_time: Seconds
+    jti: str
+
+
+class ErrorResponse(Model, frozen=True):
+    """Every refusal."""
+
+    error: str
+    error_description: str
+    correlation_id: str
+
+
+class AuthzenConfiguration(Model, frozen=True):
+    """The metadata of the decision point (AuthZEN 1.0 section 9)."""
+
+    policy_decision_point: str
+    access_evaluation_endpoint: str
+
+
+class JsonWebKeySet(Model, frozen=True):
+    """The public keys that assertions verify with (RFC 7517 section 5)."""
+
+    keys: list[dict[str, str]]
+
+
+class Health(Model, frozen=True):
+    """The verifier can decide now."""
+
+    status: Literal["ok"]

@@ -1,0 +1,139 @@
+"""Where the policy in force comes from: a signed bundle in a file, watched, never older than one seen before.
+
+A bundle that is refused changes nothing: the last good one stays in force within its own life, and after that there
+is no policy and every request is refused.
+"""
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Protocol
+
+from keyrung_policies.bundle import MAX_BUNDLE_BYTES, Bundle, open_bundle
+from keyrung_policies.errors import BundleNotYetValidError, BundleRefusedError
+from keyrung_verifier.audit_writer import AuditWriter, Entry
+from keyrung_verifier.errors import UnavailableError
+from keyrung_verifier.protocols import Clock
+from keyrung_verifier.store.protocol import AcceptPolicy, ConditionFailedError, Store
+
+# A bundle that could not be read, or whose life has not begun, is looked at again after this time.
+RETRY_SECONDS = 5
+
+
+class PolicySource(Protocol):
+    """Gives the policy in force."""
+
+    def current(self) -> Bundle:
+        """Return the policy in force.
+
+        Raises:
+            UnavailableError: There is none.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Refusal:
+    reason: str
+    try_again: bool = False
+
+
+# What tells one state of the file from another; None where there is no file.
+_Stamp = tuple[int, int, int] | None
+
+
+class FilePolicySource:
+    """The policy in the bundle file at `path`, taken only with a signature of one of `trusted_keys`."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        trusted_keys: Mapping[str, Mapping[str, str]],
+        store: Store,
+        audit: AuditWriter,
+        clock: Clock,
+    ) -> None:
+        self._path = path
+        self._trusted_keys = trusted_keys
+        self._store = store
+        self._audit = audit
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._bundle: Bundle | None = None
+        self._seen: _Stamp = None
+        self._looked = False
+        self._retry_at: datetime | None = None
+        self._reported: tuple[_Stamp, str] | None = None
+
+    def current(self) -> Bundle:
+        """Return the policy in force, after reading the file anew if it has changed."""
+        now = self._clock.now()
+        stamp = self._stamp()
+        if self._must_look(stamp, now):
+            with self._lock:
+                if self._must_look(stamp, now):
+                    self._look(stamp, now)
+        bundle = self._bundle
+        if bundle is None:
+            raise UnavailableError("policy_missing")
+        if now >= bundle.expires_at:
+            raise UnavailableError("policy_expired")
+        return bundle
+
+    def _stamp(self) -> _Stamp:
+        try:
+            found = self._path.stat()
+        except OSError:
+            return None
+        return found.st_mtime_ns, found.st_size, found.st_ino
+
+    def _must_look(self, stamp: _Stamp, now: datetime) -> bool:
+        return not self._looked or stamp != self._seen or (self._retry_at is not None and now >= self._retry_at)
+
+    def _look(self, stamp: _Stamp, now: datetime) -> None:
+        found = self._load(now)
+        if isinstance(found, _Refusal):
+            # Told once for each state of the file, not once for each request.
+            if self._reported != (stamp, found.reason):
+                self._audit.commit([self._entry("policy.refused", outcome="refused", reason=found.reason)])
+                self._reported = (stamp, found.reason)
+            self._retry_at = now + timedelta(seconds=RETRY_SECONDS) if found.try_again else None
+        else:
+            self._bundle, self._retry_at, self._reported = found, None, None
+        self._seen, self._looked = stamp, True
+
+    def _load(self, now: datetime) -> Bundle | _Refusal:
+        try:
+            with self._path.open("rb") as file:
+                data = file.read(MAX_BUNDLE_BYTES + 1)
+        except OSError:
+            return _Refusal(reason="unreadable", try_again=True)
+        try:
+            bundle = open_bundle(
+                data,
+                trusted_keys=self._trusted_keys,
+                now=now,
+                minimum_version=self._store.accepted_policy_version(),
+            )
+        except BundleRefusedError as error:
+            return _Refusal(reason=error.reason, try_again=isinstance(error, BundleNotYetValidError))
+        loaded = self._entry("policy.loaded", outcome="success", bundle=bundle)
+        try:
+            self._audit.commit([loaded], [AcceptPolicy(version=bundle.version, digest=bundle.digest)])
+        except ConditionFailedError:
+            # Another process accepted a newer one meanwhile, or this version was accepted with another content.
+            return _Refusal(reason="rollback")
+        return bundle
+
+    def _entry(self, event: str, *, outcome: str, reason: str | None = None, bundle: Bundle | None = None) -> Entry:
+        return Entry(
+            event=event,
+            outcome=outcome,
+            reason=reason,
+            actor="keyrung",
+            policy_digest=bundle.digest if bundle else None,
+            policy_version=bundle.version if bundle else None,
+        )

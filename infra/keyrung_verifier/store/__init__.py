@@ -1,0 +1,1 @@
+"""Where the verifier remembers: one small Protocol, one file per engine."""

@@ -1,0 +1,202 @@
+"""What the verifier asks of a store: a few reads, and one commit that takes conditions, changes and audit records.
+
+A commit is a list of conditional writes and the records that tell of them: all happen, durably, or nothing does.
+Lists instead of an open transaction, because that is what every engine has, and because no caller can hold a lock
+while it talks to a key store.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, TypeAlias
+
+from keyrung_verifier.errors import StoreError
+
+SHARD = "main"
+# What `prev` says in the first record of a log.
+NO_PREVIOUS = "0" * 64
+
+# Given the sequence number and the hash of the previous line, returns the line to append.
+RecordBuilder: TypeAlias = Callable[[int, str], bytes]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credential:
+    """A factor that a subject holds; times are Unix seconds."""
+
+    credential_id: str
+    subject_id: str
+    factor: str
+    sealed_seed: str | None = field(default=None, repr=False)
+    public_jwk: Mapping[str, str] | None = None
+    evidence: Mapping[str, object] = field(default_factory=dict)
+    created_at_seconds: int
+    revoked_at_seconds: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsumeOnce:
+    """Uses up a thing; fails when it was used before. The mark may be forgotten after `keep_until_seconds`."""
+
+    kind: str
+    key: str
+    keep_until_seconds: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdvanceCounter:
+    """Moves a counter forward; fails when it stands at the value or beyond."""
+
+    name: str
+    value: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CountFailure:
+    """Counts a failure in a row of a subject with a factor; fails while the factor is locked or waiting."""
+
+    subject_id: str
+    factor: str
+    now_seconds: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClearFailures:
+    """Ends the row of failures after a success; fails while the factor is locked or waiting."""
+
+    subject_id: str
+    factor: str
+    now_seconds: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForgetFailures:
+    """Ends the row of failures because an operator bound the factor anew; never fails."""
+
+    subject_id: str
+    factor: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PutChallenge:
+    """Keeps a new challenge; fails when there is one of this name."""
+
+    challenge_hash: str
+    content: bytes
+    expires_at_seconds: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsumeChallenge:
+    """Uses up a challenge; fails when it is unknown, used, or has had too many wrong answers."""
+
+    challenge_hash: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CountWrongAnswer:
+    """Counts a wrong answer to a challenge; fails when it is unknown, used, or has had too many."""
+
+    challenge_hash: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddCredential:
+    """Keeps a credential; fails when there is one of this id, or the subject holds too many of its factor."""
+
+    credential: Credential
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RevokeCredential:
+    """Revokes a credential; fails when it is unknown or revoked."""
+
+    credential_id: str
+    now_seconds: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AcceptPolicy:
+    """Raises the policy version; fails for an older one, and for the same version with another digest."""
+
+    version: int
+    digest: str
+
+
+Write: TypeAlias = (
+    ConsumeOnce
+    | AdvanceCounter
+    | CountFailure
+    | ClearFailures
+    | ForgetFailures
+    | PutChallenge
+    | ConsumeChallenge
+    | CountWrongAnswer
+    | AddCredential
+    | RevokeCredential
+    | AcceptPolicy
+)
+
+
+class ConditionFailedError(StoreError):
+    """A condition did not hold, so nothing of the commit happened."""
+
+    def __init__(self, write: Write) -> None:
+        self.write = write
+        super().__init__(f"the condition of {type(write).__name__} does not hold; nothing was written")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredChallenge:
+    """A challenge as it lies in the store."""
+
+    content: bytes
+    consumed: bool
+    wrong_answers: int
+
+
+class Store(Protocol):
+    """Durable memory, safe for several threads and processes.
+
+    Every method raises `StoreUnavailableError` when the engine cannot answer now.
+    """
+
+    def commit(self, writes: Sequence[Write], records: Sequence[RecordBuilder]) -> int:
+        """Do all writes in order and append all records, durably, or nothing; return the log's last number.
+
+        Raises:
+            ConditionFailedError: A condition did not hold.
+            AuditTailError: The log does not end in what was appended last.
+        """
+        ...
+
+    def challenge(self, challenge_hash: str) -> StoredChallenge | None:
+        """Return a challenge, whatever its state."""
+        ...
+
+    def credentials(self, subject_id: str | None = None) -> Sequence[Credential]:
+        """Return the credentials of a subject, or all, oldest first, the revoked ones too."""
+        ...
+
+    def accepted_policy_version(self) -> int:
+        """Return the highest policy version accepted so far, 0 before the first."""
+        ...
+
+    def audit_line(self, seq: int) -> bytes | None:
+        """Return one line of the audit log."""
+        ...
+
+    def audit_head(self) -> tuple[int, str] | None:
+        """Return number and hash of the last line, or None for an empty log.
+
+        Raises:
+            AuditTailError: The log does not end in what was appended last.
+        """
+        ...
+
+    def housekeep(self, now_seconds: int) -> None:
+        """Forget marks and challenges whose time is over."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the engine."""
+        ...

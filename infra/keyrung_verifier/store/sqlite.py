@@ -1,0 +1,194 @@
+"""The store in one SQLite file: write-ahead log, synchronous FULL, one immediate transaction for each commit.
+
+One connection writes and one reads, each behind a lock, so that a reader never waits for a disk to sync. Several
+processes may open the same file; SQLite's own lock puts their commits in a row.
+"""
+
+import json
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from keyrung_verifier.errors import StoreUnavailableError
+from keyrung_verifier.limits import CLOCK_SKEW_SECONDS
+from keyrung_verifier.store import sqlite_audit
+from keyrung_verifier.store.protocol import Credential, RecordBuilder, StoredChallenge, Write
+from keyrung_verifier.store.sqlite_writes import apply
+
+# Another process commits in milliseconds; a stuck one must not hold a request for ever.
+BUSY_SECONDS = 5.0
+SCHEMA_VERSION = 1
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS audit (shard TEXT, seq INTEGER, line BLOB, PRIMARY KEY (shard, seq));
+CREATE TABLE IF NOT EXISTS audit_head (shard TEXT PRIMARY KEY, seq INTEGER NOT NULL, hash TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS challenges (
+    challenge_hash TEXT PRIMARY KEY, content BLOB NOT NULL, expires_at INTEGER NOT NULL,
+    consumed INTEGER NOT NULL DEFAULT 0, wrong_answers INTEGER NOT NULL DEFAULT 0
+);
+CREATE INDEX IF NOT EXISTS challenges_by_expiry ON challenges (expires_at);
+CREATE TABLE IF NOT EXISTS consumed (kind TEXT, key TEXT, keep_until INTEGER NOT NULL, PRIMARY KEY (kind, key));
+CREATE INDEX IF NOT EXISTS consumed_by_time ON consumed (keep_until);
+CREATE TABLE IF NOT EXISTS counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS failures (
+    subject_id TEXT, factor TEXT, failures INTEGER NOT NULL, not_before INTEGER NOT NULL,
+    PRIMARY KEY (subject_id, factor)
+);
+CREATE TABLE IF NOT EXISTS credentials (
+    credential_id TEXT PRIMARY KEY, subject_id TEXT NOT NULL, factor TEXT NOT NULL, sealed_seed TEXT, public_jwk TEXT,
+    evidence_json TEXT NOT NULL, created_at INTEGER NOT NULL, revoked_at INTEGER
+);
+CREATE INDEX IF NOT EXISTS credentials_by_subject ON credentials (subject_id);
+CREATE TABLE IF NOT EXISTS policy_accepted (
+    id INTEGER PRIMARY KEY CHECK (id = 1), version INTEGER NOT NULL, digest TEXT NOT NULL
+);
+"""
+
+
+class SqliteStore:
+    """A `Store` in the file at `path`, which is made on first use and readable by its owner only."""
+
+    def __init__(self, path: Path, *, busy_seconds: float = BUSY_SECONDS) -> None:
+        self._path = path
+        self._busy_seconds = busy_seconds
+        self._write_lock = threading.Lock()
+        self._read_lock = threading.Lock()
+        self._writer: sqlite3.Connection | None = None
+        self._reader: sqlite3.Connection | None = None
+        with self._write_lock, self._translated():
+            # Made before SQLite opens it: the log and shared memory beside it take over its permissions.
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            self._writer = self._open()
+            self._prepare(self._writer)
+
+    def commit(self, writes: Sequence[Write], records: Sequence[RecordBuilder]) -> int:
+        """Do all writes and append all records in one durable transaction, or nothing."""
+        with self._transaction() as connection:
+            for write in writes:
+                apply(connection, write)
+            return sqlite_audit.append(connection, records)
+
+    def challenge(self, challenge_hash: str) -> StoredChallenge | None:
+        """Return a challenge, whatever its state."""
+        found = self._read(
+            "SELECT content, consumed, wrong_answers FROM challenges WHERE challenge_hash = ?", (challenge_hash,)
+        )
+        return (
+            StoredChallenge(content=found[0][0], consumed=bool(found[0][1]), wrong_answers=found[0][2])
+            if found
+            else None
+        )
+
+    def credentials(self, subject_id: str | None = None) -> Sequence[Credential]:
+        """Return the credentials of a subject, or all, oldest first."""
+        query = (
+            "SELECT credential_id, subject_id, factor, sealed_seed, public_jwk, evidence_json, created_at, revoked_at"
+            " FROM credentials WHERE ?1 IS NULL OR subject_id = ?1 ORDER BY created_at, credential_id"
+        )
+        return [_credential(row) for row in self._read(query, (subject_id,))]
+
+    def accepted_policy_version(self) -> int:
+        """Return the highest policy version accepted so far, 0 before the first."""
+        found = self._read("SELECT version FROM policy_accepted", ())
+        return int(found[0][0]) if found else 0
+
+    def audit_line(self, seq: int) -> bytes | None:
+        """Return one line of the audit log."""
+        with self._reading() as connection:
+            return sqlite_audit.line(connection, seq)
+
+    def audit_head(self) -> tuple[int, str] | None:
+        """Return number and hash of the last line after comparing them with the line itself."""
+        with self._reading() as connection:
+            return sqlite_audit.head(connection)
+
+    def housekeep(self, now_seconds: int) -> None:
+        """Forget what is over; a used mark outlives its artefact by twice the clock skew (RFC 9449 section 11.1)."""
+        with self._transaction() as connection:
+            connection.execute("DELETE FROM consumed WHERE keep_until < ?", (now_seconds,))
+            connection.execute("DELETE FROM challenges WHERE expires_at < ?", (now_seconds - 2 * CLOCK_SKEW_SECONDS,))
+
+    def close(self) -> None:
+        """Close both connections."""
+        with self._write_lock, self._read_lock:
+            for connection in (self._writer, self._reader):
+                if connection is not None:
+                    connection.close()
+            self._writer = self._reader = None
+
+    def _open(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self._path, timeout=self._busy_seconds, isolation_level=None, check_same_thread=False
+        )
+        connection.execute("PRAGMA synchronous = FULL")
+        return connection
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        connection.execute("PRAGMA journal_mode = WAL")
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version > SCHEMA_VERSION:
+            raise StoreUnavailableError(f"{self._path} was written by a newer version of this program; update it")
+        connection.executescript(f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._write_lock, self._translated():
+            if self._writer is None:
+                self._writer = self._open()
+            connection = self._writer
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                yield connection
+                connection.execute("COMMIT")
+            except sqlite3.Error:
+                # After a failed write nobody knows what this connection believes: the next commit opens a new one,
+                # and recovery reads only what the file holds.
+                self._writer = None
+                with suppress(sqlite3.Error):
+                    connection.close()
+                raise
+            except BaseException:
+                connection.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        with self._read_lock, self._translated():
+            connection = self._reader or self._open()
+            self._reader = connection
+            try:
+                yield connection
+            except sqlite3.Error:
+                self._reader = None
+                with suppress(sqlite3.Error):
+                    connection.close()
+                raise
+
+    def _read(self, query: str, values: tuple[str | int | None, ...]) -> list[Any]:
+        with self._reading() as connection:
+            return connection.execute(query, values).fetchall()
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            raise StoreUnavailableError(
+                f"the store {self._path} cannot be used ({error}); check free space and permissions"
+            ) from error
+
+
+def _credential(row: tuple[Any, ...]) -> Credential:
+    return Credential(
+        credential_id=row[0],
+        subject_id=row[1],
+        factor=row[2],
+        sealed_seed=row[3],
+        public_jwk=None if row[4] is None else json.loads(row[4]),
+        evidence=json.loads(row[5]),
+        created_at_seconds=row[6],
+        revoked_at_seconds=row[7],
+    )

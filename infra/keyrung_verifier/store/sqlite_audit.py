@@ -1,0 +1,58 @@
+"""The audit log's tables in SQLite: lines, and beside them number and hash of the line appended last.
+
+The head says what the log must end in. A log that ends otherwise was shortened or changed behind our back, and
+nothing is appended to it.
+"""
+
+import hashlib
+import sqlite3
+from collections.abc import Sequence
+
+from keyrung_verifier.errors import AuditTailError
+from keyrung_verifier.store.protocol import NO_PREVIOUS, SHARD, RecordBuilder
+
+
+def append(connection: sqlite3.Connection, records: Sequence[RecordBuilder]) -> int:
+    """Append the records within the connection's transaction; return the number of the last line."""
+    seq, previous = head(connection) or (-1, NO_PREVIOUS)
+    if not records:
+        return seq
+    for build in records:
+        seq += 1
+        text = build(seq, previous)
+        connection.execute("INSERT INTO audit (shard, seq, line) VALUES (?, ?, ?)", (SHARD, seq, text))
+        previous = hashlib.sha256(text).hexdigest()
+    connection.execute(
+        "INSERT INTO audit_head (shard, seq, hash) VALUES (?1, ?2, ?3)"
+        " ON CONFLICT (shard) DO UPDATE SET seq = ?2, hash = ?3",
+        (SHARD, seq, previous),
+    )
+    return seq
+
+
+def head(connection: sqlite3.Connection) -> tuple[int, str] | None:
+    """Return number and hash of the last line, or None for an empty log.
+
+    Raises:
+        AuditTailError: The last line is missing, changed, or not the last.
+    """
+    known = connection.execute("SELECT seq, hash FROM audit_head WHERE shard = ?", (SHARD,)).fetchone()
+    last = connection.execute(
+        "SELECT seq, line FROM audit WHERE shard = ? ORDER BY seq DESC LIMIT 1", (SHARD,)
+    ).fetchone()
+    if known is None and last is None:
+        return None
+    if known is None or last is None or last[0] != known[0] or _hash(last[1]) != known[1]:
+        raise AuditTailError("the audit log does not end in what was written last; run `keyrung audit verify`")
+    return int(known[0]), str(known[1])
+
+
+def line(connection: sqlite3.Connection, seq: int) -> bytes | None:
+    """Return one line."""
+    found = connection.execute("SELECT line FROM audit WHERE shard = ? AND seq = ?", (SHARD, seq)).fetchone()
+    return None if found is None else bytes(found[0])
+
+
+def _hash(stored: bytes | str) -> str:
+    # Whoever edits the file by hand may leave text where bytes were.
+    return hashlib.sha256(stored.encode() if isinstance(stored, str) else stored).hexdigest()
