@@ -1,7 +1,7 @@
 """A program that looks at, or makes, one SoftHSM token. Run as a script of its own: PINs come by standard input.
 
 A child process, because a process can initialise a PKCS#11 library only once and other code may have done so with
-another configuration. Own calls, because `softhsm2-util` takes PINs on its command line, where every user of the machine
+another configuration. Own calls, because `softhsm2-util` takes PINs on its command line, where all users of the machine
 can read them, or asks a terminal. Imports nothing of ours, so that it starts without the site packages.
 
 Input: {"module", "label", "make": true|false, "pin", "so_pin"}; the last two only with "make".
@@ -91,6 +91,7 @@ class Module:
         self._call("C_OpenSession", c_ulong(slot), flags, None, None, byref(session))
         self._call("C_Login", session, c_ulong(_CKU_SO), so_pin, c_ulong(len(so_pin)))
         self._call("C_InitPIN", session, pin, c_ulong(len(pin)))
+        self._call("C_CloseSession", session)
 
     def close(self) -> None:
         """Leave the module; closes its sessions too."""

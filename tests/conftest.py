@@ -1,0 +1,59 @@
+"""The real servers that tests share. Each worker of a parallel run has its own, on ports of its own."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.openbao import OpenBaoServer, running_openbao
+from support.project import STACK_NAME, Project, running_project
+from support.softhsm import SoftHsmToken, make_token, point_at
+from support.tools import required_tools
+
+from keyrung_infra.tools import Tools
+
+
+@pytest.fixture(scope="session")
+def tools() -> Tools:
+    """The programs that set-up found or installed."""
+    return required_tools()
+
+
+@pytest.fixture
+def softhsm_token(tools: Tools, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SoftHsmToken:
+    """A fresh token, and this process's SoftHSM pointed at it."""
+    token = make_token(tmp_path / "softhsm", tools)
+    point_at(token.config, token.module, monkeypatch)
+    return token
+
+
+@pytest.fixture(scope="session")
+def openbao(tools: Tools, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenBaoServer]:
+    """A server for the whole session, with the mount `keyrung`. Use `key_name` so that tests don't meet."""
+    folder = tmp_path_factory.mktemp("openbao")
+    with running_openbao(folder / "server", tools) as server:
+        yield server
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def own_openbao(tools: Tools, tmp_path: Path) -> Iterator[OpenBaoServer]:
+    """A server for one test, to seal, stop or break (takes about two seconds)."""
+    with running_openbao(tmp_path / "server", tools) as server:
+        yield server
+
+
+@pytest.fixture
+def local_stack(tools: Tools, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
+    """A copy of the project with its local stack up, and this process's SoftHSM pointed at its token."""
+    root = tmp_path / "project"
+    with running_project(root, tools) as project:
+        point_at(project.stack.layout.softhsm.config, tools.softhsm_module, monkeypatch)
+        yield project
+
+
+@pytest.fixture
+def pulumi_project(local_stack: Project) -> Project:
+    """The same, with the Pulumi stack `local` selected and nothing deployed yet."""
+    local_stack.pulumi("stack", "init", STACK_NAME)
+    return local_stack

@@ -1,0 +1,91 @@
+"""A whole project in a temp folder: the committed program and catalogue, its own local stack, the real `pulumi`."""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from keyrung_infra.local.stack import Stack
+from keyrung_infra.tools import Tools
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+STACK_NAME = "local"
+_COMMAND_SECONDS = 120
+# What `pulumi up` reads of the repository. The packages come from the environment that runs the tests.
+_PROGRAM = ("Pulumi.yaml", "infra/__main__.py", "infra/stacks", "infra/plugin", "policies/catalog")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Project:
+    """A copy of the project whose local stack is up."""
+
+    root: Path
+    stack: Stack
+
+    @property
+    def state(self) -> Path:
+        """The folder `.keyrung`."""
+        return self.stack.layout.state
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment that `keyrung dev env` prints, over this process's own."""
+        return self.stack.environment()
+
+    def run(
+        self, *command: str, check: bool = True, environment: dict[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run ``command`` in the project's folder; with ``check`` a failure shows what it wrote."""
+        done = subprocess.run(
+            command,
+            cwd=self.root,
+            env=self.environment() | (environment or {}),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_COMMAND_SECONDS,
+            check=False,
+        )
+        if check and done.returncode != 0:
+            raise AssertionError(f"{' '.join(command)} ended with {done.returncode}\n{done.stdout}\n{done.stderr}")
+        return done
+
+    def pulumi(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run the real `pulumi`, without questions and colours."""
+        return self.run("pulumi", "--non-interactive", "--color", "never", *arguments, check=check)
+
+    def pulumi_json(self, *arguments: str) -> Any:
+        """Run `pulumi` and decode what it writes."""
+        return json.loads(self.pulumi(*arguments).stdout)
+
+    def keyrung(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run the `keyrung` command."""
+        return self.run(str(Path(sys.prefix, "bin", "keyrung")), *arguments, check=check)
+
+
+def copy_program(root: Path) -> None:
+    """Copy what `pulumi up` reads to ``root``."""
+    for name in _PROGRAM:
+        source, target = REPOSITORY / name, root / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, target)
+        else:
+            shutil.copy2(source, target)
+    (root / ".venv").symlink_to(sys.prefix, target_is_directory=True)
+
+
+@contextmanager
+def running_project(root: Path, tools: Tools) -> Iterator[Project]:
+    """Make a copy of the project in the empty folder ``root``, its local stack up, and stop it at the end."""
+    copy_program(root)
+    stack = Stack(root, tools=tools)
+    try:
+        stack.up()
+        yield Project(root=stack.layout.root, stack=stack)
+    finally:
+        stack.down()

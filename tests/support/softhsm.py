@@ -1,0 +1,54 @@
+"""Fresh SoftHSM tokens.
+
+SoftHSM reads SOFTHSM2_CONF when its library is initialised. Each token lies in a folder of its own, and
+the library is initialised again when the variable moves, so that a test sees its own token and no other.
+"""
+
+import secrets
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from keyrung_infra.local.layout import SoftHsmLayout
+from keyrung_infra.local.softhsm import SoftHsm
+from keyrung_infra.tools import Tools
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SoftHsmToken:
+    """One token, with its own configuration file."""
+
+    layout: SoftHsmLayout
+    module: Path
+    label: str
+
+    @property
+    def config(self) -> Path:
+        """What SOFTHSM2_CONF names."""
+        return self.layout.config
+
+    @property
+    def pin(self) -> str:
+        """The user PIN."""
+        return self.layout.pin.read_text("ascii").strip()
+
+    def settings(self) -> dict[str, str]:
+        """Return what the PKCS#11 back end is configured with."""
+        return {"pkcs11Module": f"file:{self.layout.module}", "pkcs11Pin": f"file:{self.layout.pin}"}
+
+
+def make_token(folder: Path, tools: Tools, *, label: str | None = None) -> SoftHsmToken:
+    """Make a token under ``folder``; its label is unique unless given."""
+    label = label or f"test-{secrets.token_hex(6)}"
+    layout = SoftHsmLayout(folder=folder)
+    SoftHsm(layout, module=tools.softhsm_module, token_bytes=secrets.token_bytes, label=label).up()
+    return SoftHsmToken(layout=layout, module=tools.softhsm_module, label=label)
+
+
+def point_at(config: Path, module: Path, patch: pytest.MonkeyPatch) -> None:
+    """Have this process, and the ones it starts, use the tokens of ``config``."""
+    patch.setenv("SOFTHSM2_CONF", str(config))
+    if "pkcs11" in sys.modules:
+        sys.modules["pkcs11"].lib(str(module)).reinitialize()
