@@ -3,9 +3,10 @@
 import ast
 from pathlib import Path
 
-import keyrung_policies
 import pytest
 import yaml
+
+import keyrung_policies
 from keyrung_policies.compile import compile_catalog, compile_texts
 from keyrung_policies.errors import PolicyErrors
 
