@@ -37,12 +37,6 @@ def decide(policy: PolicySet, asked: EvaluationRequest | ChallengeRequest, now: 
     return evaluate(policy, Request(action=asked.action.name, attributes=attributes_of(policy, asked)), now)
 
 
-def session_id(asked: EvaluationRequest | ChallengeRequest) -> object:
-    """Return what stands where the session's id belongs, whatever it is, or None."""
-    session = asked.context.get(SESSION_MEMBER)
-    return session.get("id") if isinstance(session, dict) else None
-
-
 def reachable_acrs(policy: PolicySet, requirement: Requirement) -> dict[str, str]:
     """Return each factor that alone meets the requirement, with the acr of the highest level it reaches.
 

@@ -3,7 +3,7 @@
 Unknown members are refused: a misspelt member would otherwise silently drop what a rule looks at.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
@@ -113,6 +113,9 @@ class TokenSignatureOffer(Model, frozen=True, tag="token-signature-origin-bound"
     signing_input: str
 
 
+Offer: TypeAlias = OtpOffer | TokenSignatureOffer
+
+
 class ChallengeView(Model, frozen=True):
     """What the subject sees of a challenge."""
 
@@ -120,16 +123,16 @@ class ChallengeView(Model, frozen=True):
     display: str | None
     origin: str
     expires_at: Seconds
-    factors: list[OtpOffer | TokenSignatureOffer]
+    factors: list[Offer]
 
 
-class AssertionIssued(Model, frozen=True):
+class AssertionIssued(Model, frozen=True, omit_defaults=False):
     """The step-up succeeded; `expires_in` is in seconds."""
 
     assertion: str
-    token_type: Literal["stepup+jwt"]
     expires_in: int
     acr: str
+    token_type: Literal["stepup+jwt"] = "stepup+jwt"
 
 
 class SpendRequest(Model, frozen=True):

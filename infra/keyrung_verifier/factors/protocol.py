@@ -8,6 +8,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from keyrung_verifier.challenge import Challenge
+from keyrung_verifier.models import Offer
 from keyrung_verifier.protocols import Sealer
 from keyrung_verifier.store.protocol import Credential, Write
 
@@ -48,7 +49,7 @@ class Factor(Protocol):
 
     def offers(
         self, challenge_id: str, challenge: Challenge, credentials: Sequence[Credential], origin: str
-    ) -> Sequence[Struct]:
+    ) -> Sequence[Offer]:
         """Return what the subject sees for the given living credentials of this factor."""
         ...
 

@@ -14,7 +14,7 @@ from keyrung_verifier.challenge import Challenge
 from keyrung_verifier.errors import StrictFormError, WrongAnswerError
 from keyrung_verifier.factors.protocol import Attempt, Proof
 from keyrung_verifier.limits import MAX_ID_CHARS
-from keyrung_verifier.models import Model, TokenSignatureOffer
+from keyrung_verifier.models import Model, Offer, TokenSignatureOffer
 from keyrung_verifier.store.protocol import Credential
 from keyrung_verifier.strict import decode_base64url, length_prefixed
 
@@ -65,7 +65,7 @@ class TokenSignature:
 
     def offers(
         self, challenge_id: str, challenge: Challenge, credentials: Sequence[Credential], origin: str
-    ) -> Sequence[Struct]:
+    ) -> Sequence[Offer]:
         """Return one offer for each key."""
         text = jws.encode_base64url(_signing_input(challenge_id, challenge, origin))
         return [

@@ -23,7 +23,7 @@ from keyrung_verifier.limits import (
     TOTP_STEP_SECONDS,
     TOTP_WINDOW_STEPS,
 )
-from keyrung_verifier.models import Model, OtpOffer
+from keyrung_verifier.models import Model, Offer, OtpOffer
 from keyrung_verifier.protocols import Sealer
 from keyrung_verifier.store.protocol import AdvanceCounter, Credential
 from keyrung_verifier.strict import length_prefixed
@@ -64,7 +64,7 @@ class Totp:
 
     def offers(
         self, challenge_id: str, challenge: Challenge, credentials: Sequence[Credential], origin: str
-    ) -> Sequence[Struct]:
+    ) -> Sequence[Offer]:
         """Return one offer, however many authenticators there are."""
         return [OtpOffer()] if credentials else []
 

@@ -1,0 +1,182 @@
+"""The subject's side of a step-up: see the challenge, answer it, receive the assertion.
+
+The order is fixed: check the answer, use up the challenge together with its record, then sign, then record the
+assertion, then hand it out. Whatever fails on the way leaves a used challenge and no assertion.
+"""
+
+from keyrung_policies.jws import encode_base64url
+from keyrung_verifier import assertion, models
+from keyrung_verifier.audit_writer import hash_id, key_facts
+from keyrung_verifier.calls import Call
+from keyrung_verifier.challenge import Challenge, from_stored
+from keyrung_verifier.core import Core
+from keyrung_verifier.errors import (
+    ChallengeRefusedError,
+    MalformedRequestError,
+    SigningFailedError,
+    StrictFormError,
+    UnavailableError,
+    WrongAnswerError,
+)
+from keyrung_verifier.factors import FACTOR_OF_ANSWER, FACTORS, Answer
+from keyrung_verifier.factors.protocol import Attempt, Factor, Proof
+from keyrung_verifier.limits import MAX_WRONG_ANSWERS, TOKEN_ID_BYTES
+from keyrung_verifier.store.protocol import (
+    AdvanceCounter,
+    ClearFailures,
+    ConditionFailedError,
+    ConsumeChallenge,
+    CountFailure,
+    CountWrongAnswer,
+    Write,
+)
+from keyrung_verifier.strict import convert, parse_object
+
+
+def view(core: Core, call: Call, challenge_id: str) -> models.ChallengeView:
+    """Show a living challenge to whoever holds its id."""
+    challenge = _living_challenge(core, call, challenge_id)
+    credentials = core.living_credentials(challenge.subject_id)
+    offers: list[models.Offer] = []
+    for name in challenge.acrs:
+        held = [credential for credential in credentials if credential.factor == name]
+        offers += FACTORS[name].offers(challenge_id, challenge, held, core.settings.origin)
+    return models.ChallengeView(
+        challenge_id=challenge_id,
+        display=challenge.display,
+        origin=core.settings.origin,
+        expires_at=challenge.expires_at_seconds,
+        factors=offers,
+    )
+
+
+def respond(core: Core, call: Call, challenge_id: str, body: bytes) -> models.AssertionIssued:
+    """Take an answer to a challenge; a right one gives an assertion, once."""
+    # Read before the challenge is looked up: a malformed answer tells nothing about it.
+    answer = _read_answer(body)
+    factor = FACTOR_OF_ANSWER[type(answer)]
+    call.learn(factor=factor.name, challenge=hash_id(challenge_id))
+    challenge = _living_challenge(core, call, challenge_id)
+    acr = challenge.acrs.get(factor.name)
+    if acr is None:
+        raise ChallengeRefusedError("factor_not_accepted")
+    proof = _prove(core, call, answer, challenge_id, challenge)
+    call.learn(credential_id=proof.credential_id)
+    auth_time = core.now_seconds()
+    _use_up(core, call, factor, challenge, proof, now_seconds=auth_time)
+    return _issue(core, call, challenge, acr=acr, amr=proof.amr, auth_time=auth_time)
+
+
+def _read_answer(body: bytes) -> Answer:
+    try:
+        answer: Answer = convert(parse_object(body), Answer)  # type: ignore[arg-type] # a union is no type to mypy
+    except StrictFormError as error:
+        raise MalformedRequestError(error.reason) from error
+    return answer
+
+
+def _living_challenge(core: Core, call: Call, challenge_id: str) -> Challenge:
+    """Return the challenge; every refusal gives one and the same answer (ASVS 5.0 6.3.8)."""
+    challenge_hash = hash_id(challenge_id)
+    call.learn(challenge=challenge_hash)
+    stored = core.store.challenge(challenge_hash)
+    if stored is None:
+        raise ChallengeRefusedError("unknown")
+    challenge = from_stored(stored.content, challenge_hash=challenge_hash)
+    if challenge is None:
+        raise ChallengeRefusedError("altered")
+    call.learn(
+        subject_id=challenge.subject_id,
+        session_id=challenge.session_id,
+        action=challenge.action,
+        request_digest=challenge.request_digest,
+        rule_ids=challenge.rule_ids,
+        policy_digest=challenge.policy_digest,
+        policy_version=challenge.policy_version,
+    )
+    if stored.consumed:
+        raise ChallengeRefusedError("used")
+    if stored.wrong_answers >= MAX_WRONG_ANSWERS:
+        raise ChallengeRefusedError("exhausted")
+    if challenge.expired(core.clock.now()):
+        raise ChallengeRefusedError("expired")
+    # What was required may have changed; the application asks again and gets what is required now.
+    if core.policy_source.current().digest != challenge.policy_digest:
+        raise ChallengeRefusedError("policy_changed")
+    return challenge
+
+
+def _prove(core: Core, call: Call, answer: Answer, challenge_id: str, challenge: Challenge) -> Proof:
+    factor = FACTOR_OF_ANSWER[type(answer)]
+    held = [one for one in core.living_credentials(challenge.subject_id) if one.factor == factor.name]
+    attempt = Attempt(
+        challenge_id=challenge_id,
+        challenge=challenge,
+        credentials=held,
+        origin=core.settings.origin,
+        now=core.clock.now(),
+        sealer=core.sealer,
+    )
+    try:
+        return factor.check(answer, attempt)
+    except WrongAnswerError as error:
+        call.penalties = _penalties(core, challenge, factor)
+        raise ChallengeRefusedError(error.reason) from error
+
+
+def _use_up(core: Core, call: Call, factor: Factor, challenge: Challenge, proof: Proof, *, now_seconds: int) -> None:
+    """Use up challenge and code, and end the row of failures, in one commit with the record.
+
+    The limit on failures is a condition of this commit: answers that were checked at the same time count in the
+    order in which they are written, so the limit holds however many come at once.
+    """
+    writes: tuple[Write, ...] = (
+        ConsumeChallenge(challenge_hash=challenge.challenge_hash),
+        *proof.writes,
+        ClearFailures(subject_id=challenge.subject_id, factor=factor.name, now_seconds=now_seconds),
+    )
+    try:
+        core.audit.commit([call.done("success")], writes)
+    except ConditionFailedError as error:
+        if isinstance(error.write, ConsumeChallenge):
+            raise ChallengeRefusedError("used") from error
+        if isinstance(error.write, AdvanceCounter):
+            call.penalties = _penalties(core, challenge, factor)
+            raise ChallengeRefusedError("code_used") from error
+        raise ChallengeRefusedError("throttled") from error
+
+
+def _issue(
+    core: Core, call: Call, challenge: Challenge, *, acr: str, amr: tuple[str, ...], auth_time: int
+) -> models.AssertionIssued:
+    claims = assertion.Claims(
+        iss=core.settings.issuer,
+        aud=challenge.audience,
+        sub=challenge.subject_id,
+        sid=challenge.session_id,
+        iat=auth_time,
+        nbf=auth_time,
+        exp=auth_time + core.settings.assertion_ttl_seconds,
+        jti=encode_base64url(core.random.token_bytes(TOKEN_ID_BYTES)),
+        auth_time=auth_time,
+        acr=acr,
+        amr=amr,
+        request_digest=challenge.request_digest,
+        policy_digest=challenge.policy_digest,
+        action=challenge.action,
+    )
+    # From here on the record is about the assertion: a key that fails is recorded as one that was not issued.
+    call.learn(event="assertion.issued", key=key_facts(core.signer), jti=claims.jti)
+    try:
+        token = assertion.sign(claims, core.signer)
+    except SigningFailedError as error:
+        raise UnavailableError("signer") from error
+    core.audit.commit([call.done("success")])
+    return models.AssertionIssued(assertion=token, expires_in=core.settings.assertion_ttl_seconds, acr=acr)
+
+
+def _penalties(core: Core, challenge: Challenge, factor: Factor) -> tuple[Write, ...]:
+    return (
+        CountFailure(subject_id=challenge.subject_id, factor=factor.name, now_seconds=core.now_seconds()),
+        CountWrongAnswer(challenge_hash=challenge.challenge_hash),
+    )

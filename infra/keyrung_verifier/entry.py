@@ -1,0 +1,114 @@
+"""From an HTTP request to an HTTP reply, without any server: what every shell shares.
+
+A shell turns its own event into a `WebRequest`, calls `serve`, and sends the `Reply`. Which paths exist, which of
+them need a client's credentials, and what an error looks like is decided here and nowhere else.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+
+from keyrung_verifier import paths
+from keyrung_verifier.callers import Caller
+from keyrung_verifier.errors import CallerRefusedError, NotFoundError, RefusedError, UnexpectedError
+from keyrung_verifier.openapi import openapi_document
+from keyrung_verifier.service import Answer, Verifier
+
+HTTP_OK = 200
+HTTP_CREATED = 201
+# Longest challenge id that is looked up; ours have 43 characters.
+MAX_CHALLENGE_ID_CHARS = 128
+BASE_HEADERS = {
+    "Content-Type": "application/json",
+    "Cache-Control": "no-store",  # RFC 6749 section 5.1: nothing with a token in it may be kept
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebRequest:
+    """What of an HTTP request counts; `authorization` is that header's value or None."""
+
+    method: str
+    path: str
+    authorization: str | None = field(default=None, repr=False)
+    body: bytes = field(default=b"", repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """What to send back."""
+
+    status: int
+    body: bytes = field(repr=False)
+    headers: Mapping[str, str] = field(default_factory=lambda: dict(BASE_HEADERS))
+
+
+@cache
+def _openapi() -> Answer:
+    return openapi_document()
+
+
+# Operations of authenticated applications: (method, path) -> operation and the status of success.
+_CALLER_ROUTES: Mapping[tuple[str, str], tuple[Callable[[Verifier, Caller, bytes], Answer], int]] = {
+    ("POST", paths.EVALUATION): (Verifier.evaluate, HTTP_OK),
+    ("POST", paths.CHALLENGES): (Verifier.create_challenge, HTTP_CREATED),
+    ("POST", paths.SPEND): (Verifier.spend, HTTP_OK),
+}
+# What everybody may read.
+_PUBLIC_ROUTES: Mapping[tuple[str, str], Callable[[Verifier], Answer]] = {
+    ("GET", paths.JWKS): Verifier.jwks,
+    ("GET", paths.AUTHZEN_CONFIGURATION): Verifier.authzen_configuration,
+    ("GET", paths.HEALTH): Verifier.health,
+    ("GET", paths.OPENAPI): lambda _verifier: _openapi(),
+}
+
+
+def serve(verifier: Verifier, request: WebRequest) -> Reply:
+    """Return the reply to a request; no exception leaves."""
+    try:
+        status, answer = _dispatch(verifier, request)
+    except RefusedError as error:
+        return _refusal(verifier, error)
+    except Exception:  # the last line: whatever it was, the answer is a refusal without details
+        return _refusal(verifier, UnexpectedError("unexpected"))
+    return Reply(status=status, body=_encode(answer))
+
+
+def _dispatch(verifier: Verifier, request: WebRequest) -> tuple[int, Answer]:
+    route = request.method, request.path
+    if route in _CALLER_ROUTES:
+        operation, status = _CALLER_ROUTES[route]
+        return status, operation(verifier, verifier.authenticate(request.authorization), request.body)
+    if route in _PUBLIC_ROUTES:
+        return HTTP_OK, _PUBLIC_ROUTES[route](verifier)
+    prefix, _, rest = request.path.partition(f"{paths.CHALLENGES}/")
+    if prefix == "" and request.method == "GET" and _is_id(rest):
+        return HTTP_OK, verifier.read_challenge(rest)
+    challenge_id = rest.removesuffix(paths.RESPONSE_SUFFIX)
+    if prefix == "" and request.method == "POST" and challenge_id != rest and _is_id(challenge_id):
+        return HTTP_OK, verifier.respond(challenge_id, request.body)
+    raise NotFoundError("no_route")
+
+
+def _is_id(text: str) -> bool:
+    return 0 < len(text) <= MAX_CHALLENGE_ID_CHARS and "/" not in text
+
+
+def _refusal(verifier: Verifier, error: RefusedError) -> Reply:
+    headers = dict(BASE_HEADERS)
+    if error.status == CallerRefusedError.status:
+        headers["WWW-Authenticate"] = 'Basic realm="keyrung", charset="UTF-8"'  # RFC 7617 section 2
+    if error.retry_after_seconds is not None:
+        headers["Retry-After"] = str(error.retry_after_seconds)
+    answer: Answer = {
+        "error": error.error,
+        "error_description": error.description,
+        "correlation_id": error.correlation_id or verifier.new_correlation_id(),
+    }
+    return Reply(status=error.status, body=_encode(answer), headers=headers)
+
+
+def _encode(answer: Answer) -> bytes:
+    return json.dumps(answer, ensure_ascii=False, separators=(",", ":")).encode("utf-8")

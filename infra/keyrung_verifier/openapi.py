@@ -1,0 +1,132 @@
+"""The interface description (OpenAPI 3.1), generated from the very models that requests are read with."""
+
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from keyrung_verifier import models, paths
+from keyrung_verifier.errors import (
+    AccessDeniedError,
+    AssertionRefusedError,
+    CallerRefusedError,
+    ChallengeRefusedError,
+    MalformedRequestError,
+    RefusedError,
+    StepUpNotRequiredError,
+    UnavailableError,
+    UnexpectedError,
+    UnmetRequirementError,
+)
+from keyrung_verifier.factors import Answer
+
+TITLE = "Keyrung verifier"
+# The version of the interface, not of the program.
+VERSION = "1"
+REFERENCE = "#/components/schemas/{name}"
+Json = dict[str, Any]
+Refusals = tuple[type[RefusedError], ...]
+
+CLIENT_SECURITY: list[Json] = [{"client": []}]
+_ALWAYS: Refusals = (UnexpectedError, UnavailableError)
+_READING: Refusals = (MalformedRequestError, *_ALWAYS)
+_CALLER: Refusals = (CallerRefusedError, *_READING)
+_RESPONSES: tuple[type[Struct], ...] = (
+    models.EvaluationResponse,
+    models.ChallengeCreated,
+    models.ChallengeView,
+    models.AssertionIssued,
+    models.AssertionSpent,
+    models.JsonWebKeySet,
+    models.AuthzenConfiguration,
+    models.Health,
+    models.ErrorResponse,
+)
+_REQUESTS: tuple[Any, ...] = (models.EvaluationRequest, models.ChallengeRequest, models.SpendRequest, Answer)
+
+
+def openapi_document() -> Json:
+    """Return the description as plain data."""
+    schemas, components = msgspec.json.schema_components((*_REQUESTS, *_RESPONSES), ref_template=REFERENCE)
+    names = dict(zip((*_REQUESTS, *_RESPONSES), schemas, strict=True))
+    challenge_id = {"name": "id", "in": "path", "required": True, "schema": {"type": "string", "maxLength": 128}}
+    one = f"{paths.CHALLENGES}/{{id}}"
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": TITLE, "version": VERSION, "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"}},
+        "paths": {
+            paths.EVALUATION: {
+                "post": _operation(
+                    "Evaluate a request", names, models.EvaluationResponse, _CALLER, request=models.EvaluationRequest
+                )
+            },
+            paths.CHALLENGES: {
+                "post": _operation(
+                    "Make a challenge",
+                    names,
+                    models.ChallengeCreated,
+                    (AccessDeniedError, UnmetRequirementError, StepUpNotRequiredError, *_CALLER),
+                    request=models.ChallengeRequest,
+                    status=201,
+                )
+            },
+            one: {
+                "parameters": [challenge_id],
+                "get": _operation("See a challenge", names, models.ChallengeView, (ChallengeRefusedError, *_ALWAYS)),
+            },
+            f"{one}{paths.RESPONSE_SUFFIX}": {
+                "parameters": [challenge_id],
+                "post": _operation(
+                    "Answer a challenge",
+                    names,
+                    models.AssertionIssued,
+                    (ChallengeRefusedError, *_READING),
+                    request=Answer,
+                ),
+            },
+            paths.SPEND: {
+                "post": _operation(
+                    "Spend an assertion",
+                    names,
+                    models.AssertionSpent,
+                    (AssertionRefusedError, *_CALLER),
+                    request=models.SpendRequest,
+                )
+            },
+            paths.JWKS: {"get": _operation("Keys of assertions", names, models.JsonWebKeySet, _ALWAYS)},
+            paths.AUTHZEN_CONFIGURATION: {
+                "get": _operation("AuthZEN metadata", names, models.AuthzenConfiguration, _ALWAYS)
+            },
+            paths.HEALTH: {"get": _operation("Health", names, models.Health, _ALWAYS)},
+        },
+        "components": {
+            "schemas": components,
+            "securitySchemes": {"client": {"type": "http", "scheme": "basic"}},
+        },
+    }
+
+
+def _operation(
+    summary: str,
+    names: dict[Any, Json],
+    response: type[Struct],
+    refusals: Refusals,
+    *,
+    request: Any = None,
+    status: int = 200,
+) -> Json:
+    responses: Json = {str(status): {"description": "Success", "content": _content(names[response])}}
+    for refusal in refusals:
+        known = responses.get(str(refusal.status))
+        codes = f"{known['description']}, {refusal.error}" if known else refusal.error
+        responses[str(refusal.status)] = {"description": codes, "content": _content(names[models.ErrorResponse])}
+    operation: Json = {"summary": summary, "responses": dict(sorted(responses.items()))}
+    if request is not None:
+        operation["requestBody"] = {"required": True, "content": _content(names[request])}
+    if CallerRefusedError in refusals:
+        operation["security"] = CLIENT_SECURITY
+    return operation
+
+
+def _content(schema: Json) -> Json:
+    return {"application/json": {"schema": schema}}

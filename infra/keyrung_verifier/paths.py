@@ -1,0 +1,10 @@
+"""The paths of the HTTP interface, named once."""
+
+EVALUATION = "/access/v1/evaluation"
+CHALLENGES = "/stepup/v1/challenges"
+RESPONSE_SUFFIX = "/response"
+SPEND = "/stepup/v1/assertions/spend"
+JWKS = "/.well-known/jwks.json"
+AUTHZEN_CONFIGURATION = "/.well-known/authzen-configuration"
+OPENAPI = "/openapi.json"
+HEALTH = "/healthz"

@@ -1,0 +1,166 @@
+"""The verifier: one method for each thing that can be asked of it, behind every shell.
+
+Every method that decides, changes or refuses something runs inside `CallRunner.run`: strict reading first, then the
+decision, then one durable commit of the effect together with its audit record, and only then the answer.
+"""
+
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from keyrung_verifier import answering, asking, models, paths, spending
+from keyrung_verifier.audit_writer import AuditWriter, Entry, key_facts
+from keyrung_verifier.callers import Caller, CallerRegistry
+from keyrung_verifier.calls import Call, CallRunner
+from keyrung_verifier.core import Core
+from keyrung_verifier.errors import CallerRefusedError, StoreError, UnavailableError
+from keyrung_verifier.keys import published
+from keyrung_verifier.policy_source import PolicySource
+from keyrung_verifier.protocols import Clock, Random, Sealer, Signer
+from keyrung_verifier.settings import VerifierSettings
+from keyrung_verifier.store.protocol import Store
+
+Answer = dict[str, Any]
+
+
+class Verifier:
+    """The one core.
+
+    Args:
+        settings: What the deployment decides.
+        policy_source: Gives the policy in force.
+        store: Durable memory.
+        signer: The assertion key.
+        sealer: The key that seals seeds.
+        audit: Writes to the same store.
+        clock: The server's time.
+        random: A secure source.
+    """
+
+    def __init__(
+        self,
+        *,
+        settings: VerifierSettings,
+        policy_source: PolicySource,
+        store: Store,
+        signer: Signer,
+        sealer: Sealer,
+        audit: AuditWriter,
+        clock: Clock,
+        random: Random,
+    ) -> None:
+        self._core = Core(
+            settings=settings,
+            policy_source=policy_source,
+            store=store,
+            signer=signer,
+            sealer=sealer,
+            audit=audit,
+            clock=clock,
+            random=random,
+        )
+        self._callers = CallerRegistry(settings.clients)
+        self._runner = CallRunner(audit=audit, random=random)
+        self._keys = {signer.key_id: published(signer.public_jwk, key_id=signer.key_id, algorithm=signer.algorithm)}
+
+    def start(self) -> None:
+        """Open the audit log, record that this process serves, and sign a checkpoint."""
+        self._core.audit.open()
+        self._record_life("verifier.started")
+        self.maintain()
+
+    def stop(self) -> None:
+        """Record that this process ends, and sign a checkpoint."""
+        self._record_life("verifier.stopped")
+
+    def maintain(self) -> None:
+        """Forget what is over and sign a checkpoint when one is due; a shell calls this every few seconds."""
+        self._core.store.housekeep(self._core.now_seconds())
+        self._core.audit.checkpoint_if_due()
+
+    def authenticate(self, authorization: str | None) -> Caller:
+        """Return the application behind an Authorization header; a refusal is recorded."""
+        try:
+            return self._callers.authenticate(authorization)
+        except CallerRefusedError as error:
+            refusal = error
+
+        def refuse(_call: Call) -> Caller:
+            raise refusal
+
+        return self._runner.run("caller.refused", refuse, actor=None)
+
+    def evaluate(self, caller: Caller, body: bytes) -> Answer:
+        """Answer an AuthZEN evaluation request."""
+        return self._runner.run(
+            "access.evaluated",
+            lambda call: _plain(asking.evaluate(self._core, call, body)),
+            actor=caller.client_id,
+        )
+
+    def create_challenge(self, caller: Caller, body: bytes) -> Answer:
+        """Make a challenge for a request that needs a step-up."""
+        return self._runner.run(
+            "challenge.created",
+            lambda call: _plain(asking.create_challenge(self._core, call, caller, body)),
+            actor=caller.client_id,
+        )
+
+    def read_challenge(self, challenge_id: str) -> Answer:
+        """Show a challenge to whoever holds its id; only a refusal is recorded, as nothing else happens."""
+        return self._runner.run(
+            "challenge.answered", lambda call: _plain(answering.view(self._core, call, challenge_id)), actor=None
+        )
+
+    def respond(self, challenge_id: str, body: bytes) -> Answer:
+        """Take an answer to a challenge; a right one uses it up and gives an assertion."""
+        return self._runner.run(
+            "challenge.answered",
+            lambda call: _plain(answering.respond(self._core, call, challenge_id, body)),
+            actor=None,
+        )
+
+    def spend(self, caller: Caller, body: bytes) -> Answer:
+        """Use up an assertion for the request it was made for."""
+        return self._runner.run(
+            "assertion.spent",
+            lambda call: _plain(spending.spend(self._core, call, caller, body, keys=self._keys)),
+            actor=caller.client_id,
+        )
+
+    def jwks(self) -> Answer:
+        """Return the public keys that assertions verify with."""
+        return _plain(models.JsonWebKeySet(keys=list(self._keys.values())))
+
+    def authzen_configuration(self) -> Answer:
+        """Return the metadata of the decision point."""
+        url = self._core.settings.public_url
+        return _plain(
+            models.AuthzenConfiguration(
+                policy_decision_point=url, access_evaluation_endpoint=f"{url}{paths.EVALUATION}"
+            )
+        )
+
+    def health(self) -> Answer:
+        """Say that the verifier can decide now, or raise `UnavailableError`."""
+        try:
+            self._core.policy_source.current()
+            self._core.store.audit_head()
+        except StoreError as error:
+            raise UnavailableError("store") from error
+        return _plain(models.Health(status="ok"))
+
+    def new_correlation_id(self) -> str:
+        """Return an id for an answer that no call stands behind."""
+        return self._runner.new_correlation_id()
+
+    def _record_life(self, event: str) -> None:
+        entry = Entry(event=event, outcome="success", actor="keyrung", key=key_facts(self._core.signer))
+        self._core.audit.commit([entry])
+        self._core.audit.checkpoint()
+
+
+def _plain(answer: Struct) -> Answer:
+    plain: Answer = msgspec.to_builtins(answer)
+    return plain

@@ -1,0 +1,50 @@
+"""An assertion pays for one request, once: checked against the request at hand, then used up durably."""
+
+from collections.abc import Mapping
+
+from keyrung_verifier import assertion, models
+from keyrung_verifier.audit_writer import hash_id
+from keyrung_verifier.callers import Caller
+from keyrung_verifier.calls import Call
+from keyrung_verifier.core import Core, digest_of, read_body
+from keyrung_verifier.errors import AssertionInvalidError, AssertionRefusedError
+from keyrung_verifier.limits import CLOCK_SKEW_SECONDS
+from keyrung_verifier.store.protocol import ConditionFailedError, ConsumeOnce
+
+
+def spend(
+    core: Core, call: Call, caller: Caller, body: bytes, *, keys: Mapping[str, Mapping[str, str]]
+) -> models.AssertionSpent:
+    """Use up an assertion for the session and request it was made for."""
+    asked = read_body(body, models.SpendRequest)
+    request_digest = digest_of(asked.request)
+    call.learn(session_id=asked.session.id, request_digest=request_digest)
+    claims = _checked(core, asked.assertion, caller, keys)
+    call.learn(subject_id=claims.sub, action=claims.action, jti=claims.jti, policy_digest=claims.policy_digest)
+    bundle = core.policy_source.current()
+    call.learn(policy_version=bundle.version)
+    if claims.sid != asked.session.id:
+        raise AssertionRefusedError("session")
+    if claims.request_digest != request_digest:
+        raise AssertionRefusedError("request")
+    if claims.policy_digest != bundle.digest:
+        raise AssertionRefusedError("policy_changed")
+    mark = ConsumeOnce(
+        kind="assertion",
+        key=hash_id(claims.jti),
+        keep_until_seconds=claims.exp + 2 * CLOCK_SKEW_SECONDS,  # RFC 9449 section 11.1
+    )
+    try:
+        core.audit.commit([call.done("success")], [mark])
+    except ConditionFailedError as error:
+        raise AssertionRefusedError("used") from error
+    return models.AssertionSpent(spent=True, sub=claims.sub, acr=claims.acr, auth_time=claims.auth_time, jti=claims.jti)
+
+
+def _checked(core: Core, text: str, caller: Caller, keys: Mapping[str, Mapping[str, str]]) -> assertion.Claims:
+    try:
+        return assertion.verify(
+            text, keys=keys, issuer=core.settings.issuer, audience=caller.audience, now=core.clock.now()
+        )
+    except AssertionInvalidError as error:
+        raise AssertionRefusedError(error.reason) from error
