@@ -132,7 +132,7 @@ class AssertionIssued(Model, frozen=True, omit_defaults=False):
     assertion: str
     expires_in: int
     acr: str
-    token_type: Literal["stepup+jwt"] = "stepup+jwt"
+    token_type: Literal["stepup+jwt"] = "stepup+jwt"  # noqa: S105 - a type, not a secret
 
 
 class SpendRequest(Model, frozen=True):
