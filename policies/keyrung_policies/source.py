@@ -23,6 +23,7 @@ ScalarKind: TypeAlias = Literal["text", "integer", "boolean", "other"]
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]*)")
 # More digits than any number we accept; also keeps Python's conversion limit out of play.
 _MAX_INTEGER_CHARS = 20
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
 _BOOLEANS = {"true": True, "false": False}
 _TAG = "tag:yaml.org,2002:"
 
@@ -168,6 +169,12 @@ def _compose(text: str, file: str) -> yaml.Node | None:
             fix="correct the indentation, quotes or brackets at this place",
         )
         raise _Refused(place.error(problem)) from error
+    except (ValueError, OverflowError) as error:
+        # The library lets a number out that no character or version has, as in "\\UFFFFFFFF".
+        problem = Problem(
+            id="yaml-syntax", sentence="an escape or directive is out of range", fix="write the character itself"
+        )
+        raise _Refused(Place(file=file, line=1, column=1).error(problem)) from error
 
 
 def _walk_document(node: yaml.Node | None, start: Place) -> tuple[Mapping | None, list[SourceError]]:
@@ -196,7 +203,7 @@ def _entries(node: yaml.MappingNode, file: str, errors: list[SourceError]) -> li
     for key_node, value_node in node.value:
         place = _place(key_node.start_mark, file)
         # Tags other than text: a number, a date, `yes`, or the merge key `<<`.
-        if not isinstance(key_node, yaml.ScalarNode) or key_node.tag != f"{_TAG}str":
+        if not isinstance(key_node, yaml.ScalarNode) or _scalar(key_node, place).kind != "text":
             problem = Problem(
                 id="key-not-text", sentence="a key is not plain text", fix="write a name, quoted if need be"
             )
@@ -218,7 +225,8 @@ def _entries(node: yaml.MappingNode, file: str, errors: list[SourceError]) -> li
 
 def _scalar(node: yaml.Node, place: Place) -> Scalar:
     raw = str(node.value)
-    if node.tag == f"{_TAG}str":
+    # An escape can name half a surrogate pair, which no canonical text may hold (RFC 8785 section 3.2.2.2).
+    if node.tag == f"{_TAG}str" and _SURROGATE.search(raw) is None:
         return Scalar(place=place, kind="text", raw=raw, value=raw)
     # YAML 1.1 also reads 010, 1_000, 1:30, yes and on as numbers and booleans; none of these is obvious.
     if node.tag == f"{_TAG}int" and _INTEGER.fullmatch(raw) and len(raw) <= _MAX_INTEGER_CHARS:

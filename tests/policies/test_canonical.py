@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keyrung_policies.canonical import canonical_bytes
@@ -35,6 +35,7 @@ def test_every_control_character_has_the_escape_of_section_3_2_2_2() -> None:
     assert canonical_bytes("\x7f\u2028") == '"\x7f\u2028"'.encode()
 
 
+@settings(deadline=None)
 @given(VALUES)
 def test_canonical_form_reads_back_as_the_same_value_and_is_its_own_canonical_form(value: object) -> None:
     form = canonical_bytes(value)
@@ -42,6 +43,7 @@ def test_canonical_form_reads_back_as_the_same_value_and_is_its_own_canonical_fo
     assert canonical_bytes(json.loads(form)) == form
 
 
+@settings(deadline=None)
 @given(st.dictionaries(TEXTS, SCALARS, max_size=6), st.randoms())
 def test_order_of_members_does_not_matter(members: dict[str, object], random: object) -> None:
     names = list(members)

@@ -6,7 +6,7 @@ from random import Random
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keyrung_policies.bundle import policy_digest
@@ -61,6 +61,7 @@ def when(text: str) -> Condition | None:
     return compile_texts({"policy.yaml": text.encode()}).policy.document.rules["one"].when
 
 
+@settings(deadline=None)
 @given(st.randoms(use_true_random=False))
 def test_order_of_everything_in_a_file_leaves_the_digest_alone(random: Random) -> None:
     other = shuffled(whole(), random)
@@ -68,6 +69,7 @@ def test_order_of_everything_in_a_file_leaves_the_digest_alone(random: Random) -
     assert policy_digest(compiled(other)) == policy_digest(compiled(whole()))
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 2), min_size=5, max_size=5))
 def test_division_into_files_leaves_the_digest_alone(homes: list[int]) -> None:
     files: list[dict[str, object]] = [{**HEAD}, {**HEAD}, {**HEAD}]

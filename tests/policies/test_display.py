@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keyrung_policies.display import Template, escape, money, parse_template, render
@@ -58,6 +58,7 @@ def test_characters_that_hide_or_turn_text_are_written_out(hostile: str, shown: 
     assert escape(hostile) == shown
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_every_shown_text_is_printable_and_stands_for_one_value_only(text: str) -> None:
     shown = escape(text)

@@ -2,7 +2,7 @@
 
 from itertools import product
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keyrung_policies.levels import level_order, level_problems
@@ -48,6 +48,7 @@ def orders(draw: st.DrawFn) -> dict[str, Level]:
     return levels(**above)
 
 
+@settings(deadline=None)
 @given(orders())
 def test_join_is_the_least_upper_bound_wherever_levels_have_no_problem(declared: dict[str, Level]) -> None:
     if level_problems(declared):
