@@ -11,6 +11,7 @@ from keyrung_infra.local.client import Client
 from keyrung_infra.local.layout import TRANSIT_MOUNT, OpenBaoLayout
 from keyrung_infra.local.openbao import OpenBao
 from keyrung_infra.local.roles import root_client
+from keyrung_infra.local.server import stop_server
 from keyrung_infra.tools import Tools
 
 
@@ -70,4 +71,4 @@ def running_openbao(folder: Path, tools: Tools) -> Iterator[OpenBaoServer]:
         server.client("deployer").call("POST", f"sys/mounts/{TRANSIT_MOUNT}", {"type": "transit"})
         yield server
     finally:
-        openbao.down()
+        stop_server(layout)

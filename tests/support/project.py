@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from keyrung_infra.local.stack import Stack
+from keyrung_infra.local.stack import Stack, stop_stack
 from keyrung_infra.tools import Tools
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -88,4 +88,4 @@ def running_project(root: Path, tools: Tools) -> Iterator[Project]:
         stack.up()
         yield Project(root=stack.layout.root, stack=stack)
     finally:
-        stack.down()
+        stop_stack(root)

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from keyrung_infra.local.stack import Stack, StackStatus
+from keyrung_infra.local.stack import Stack, StackStatus, stop_stack
 from keyrung_infra.project import find_root
 from keyrung_infra.tools import tools
 
@@ -37,7 +37,7 @@ def up(as_json: bool) -> None:
 @_json_option
 def down(as_json: bool) -> None:
     """Stop the server; all data stays."""
-    stopped = _stack().down()
+    stopped = stop_stack(find_root())
     if as_json:
         click.echo(json.dumps({"stopped": stopped}))
     else:

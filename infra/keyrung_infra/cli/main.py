@@ -70,6 +70,9 @@ def run(arguments: Sequence[str]) -> int:
             return _fail(error.format_message(), {"type": "UsageError"}, as_json=True, code=error.exit_code)
         error.show()
         return error.exit_code
+    except OSError as error:
+        what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        return _fail(f"the system refused ({what}).", {"type": type(error).__name__}, as_json=as_json, code=1)
     except Exception as error:
         # Our families (infra, provisioners, policies, verifier, audit) all name a fix; nothing else does. They are
         # recognised by that, since importing five packages to name them would cost every command a second.

@@ -63,7 +63,7 @@ class OpenBaoLayout:
 
     @property
     def initialising(self) -> Path:
-        """Stands while the storage is new and its unseal key is not yet saved."""
+        """Stands from before the storage is begun until its unseal key is saved."""
         return self.folder / "initialising"
 
     @property

@@ -15,7 +15,7 @@ from keyrung_infra.local.certificates import ensure_authority, ensure_server
 from keyrung_infra.local.client import Client, RefusedError, UnreachableError
 from keyrung_infra.local.folders import ensure_private
 from keyrung_infra.local.layout import ROLES, OpenBaoLayout
-from keyrung_infra.local.server import Server
+from keyrung_infra.local.server import Server, find_server, stop_server
 
 _ACTIVE_SECONDS = 30.0
 _POLL_SECONDS = 0.02
@@ -49,18 +49,15 @@ class OpenBao:
     def up(self) -> None:
         """Bring the server to where every role can work, from whatever state it is in. Repeatable."""
         ensure_private(self._layout.folder, self._layout.data, self._layout.token(ROLES[0]).parent)
+        self._prepare_storage()
         self.server.ensure(restart=self._ensure_certificates())
         root_token = self._ensure_open()
         self._wait_until_active()
         self._ensure_tokens(root_token)
 
-    def down(self) -> bool:
-        """Stop the server and keep its data; return whether it was running."""
-        return self.server.stop()
-
     def status(self) -> OpenBaoStatus:
         """Look without changing anything."""
-        pid, address = self.server.find(), self.server.address()
+        pid, address = find_server(self._layout), self.server.address()
         if pid is None:
             return OpenBaoStatus(state="stopped" if address else "missing", address=address)
         try:
@@ -82,6 +79,23 @@ class OpenBao:
     def root_token(self) -> str:
         """Return a new root token; the caller revokes it."""
         return roles.generate_root(self._admin(), self._unseal_key())
+
+    def _prepare_storage(self) -> None:
+        """Mark new storage until its unseal key is saved, and clear away what a run left that ended before.
+
+        OpenBao tells the unseal key once, in its answer, so a run that is killed at that moment leaves storage that
+        nobody can ever open; one that meets a full disk leaves files that OpenBao can't read. The mark proves that
+        nothing was kept in them yet.
+        """
+        has_key, is_marked = self._layout.unseal.is_file(), self._layout.initialising.is_file()
+        if is_marked and not has_key:
+            stop_server(self._layout)
+            shutil.rmtree(self._layout.data)
+            ensure_private(self._layout.data)
+        elif is_marked:
+            self._layout.initialising.unlink()
+        if not has_key and not any(self._layout.data.iterdir()):
+            write_private(self._layout.initialising, b"")
 
     def _ensure_certificates(self) -> bool:
         """Return whether the server must start anew to serve new ones."""
@@ -106,8 +120,10 @@ class OpenBao:
         status = self._admin().call("GET", "sys/seal-status")
         has_key = self._layout.unseal.is_file()
         if status["initialized"] and not has_key:
-            self._discard_unfinished()
-            status = self._admin().call("GET", "sys/seal-status")
+            raise InfraError(
+                f"OpenBao's storage is there but its unseal key {self._layout.unseal} is not",
+                fix="restore the file, or run make clean to begin anew without the keys it held",
+            )
         root_token = None
         if not status["initialized"]:
             if has_key:
@@ -121,27 +137,11 @@ class OpenBao:
         return root_token
 
     def _initialise(self) -> str:
-        """Initialise with one key share, and have the unseal key on disk before anything is kept in the storage.
-
-        OpenBao tells the unseal key once, in its answer. A run that is killed before the key is saved leaves the marker
-        behind, by which the next one knows that the storage holds nothing yet.
-        """
-        write_private(self._layout.initialising, b"")
+        """Initialise with one key share; its key is on disk before anything is kept in the storage."""
         answer = self._admin().call("PUT", "sys/init", {"secret_shares": 1, "secret_threshold": 1})
         write_private(self._layout.unseal, json.dumps({"keys_base64": answer["keys_base64"]}).encode())
         self._layout.initialising.unlink()
         return str(answer["root_token"])
-
-    def _discard_unfinished(self) -> None:
-        if not self._layout.initialising.is_file():
-            raise InfraError(
-                f"OpenBao's storage is there but its unseal key {self._layout.unseal} is not",
-                fix="restore the file, or run make clean to begin anew without the keys it held",
-            )
-        self.server.stop()
-        shutil.rmtree(self._layout.data)
-        ensure_private(self._layout.data)
-        self.server.ensure(restart=False)
 
     def _unseal_key(self) -> str:
         try:

@@ -23,7 +23,7 @@ def start_detached(
 ) -> subprocess.Popen[bytes]:
     """Start ``command`` in a session of its own, its output appended to ``log``, so that it outlives this process.
 
-    The caller watches it until it serves, then calls `release`.
+    The caller watches it until it serves, then calls `release`, or `abandon` if it does not.
     """
     try:
         descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
@@ -50,6 +50,12 @@ def start_detached(
 def release(process: subprocess.Popen[bytes]) -> None:
     """Let ``process`` run on without the warning that `Popen` gives about a child nobody waited for."""
     process.returncode = 0
+
+
+def abandon(process: subprocess.Popen[bytes]) -> None:
+    """Kill ``process`` if it still runs, and collect its exit status."""
+    process.kill()
+    process.wait()
 
 
 def find(argument: str, *, hint: int | None = None) -> int | None:

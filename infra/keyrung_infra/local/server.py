@@ -1,6 +1,7 @@
 """The OpenBao server process: its configuration, its ports, its start and its stop."""
 
 import os
+import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -16,6 +17,8 @@ _START_SECONDS = 30.0
 _POLL_SECONDS = 0.02
 _PROBE_SECONDS = 3.0
 _START_TRIES = 3
+# Two raft files of 16 MiB to begin with, and as much again to grow.
+_MIN_FREE_BYTES = 64 << 20
 _PORT_TAKEN = "address already in use"
 
 # Paths are relative to the server's folder, so that no path needs quoting and the socket's stays under its limit.
@@ -50,6 +53,24 @@ listener "unix" {{
 """
 
 
+def find_server(layout: OpenBaoLayout) -> int | None:
+    """Return the process id of the server that runs on ``layout``, or None."""
+    return processes.find(_argument(layout), hint=_number(layout.pid))
+
+
+def stop_server(layout: OpenBaoLayout) -> bool:
+    """Stop the server that runs on ``layout``, with its data kept; return whether there was one."""
+    pid = find_server(layout)
+    stopped = pid is not None and processes.stop(pid, _argument(layout))
+    layout.pid.unlink(missing_ok=True)
+    return stopped
+
+
+def _argument(layout: OpenBaoLayout) -> str:
+    """Return the argument by which the server is recognised: no other process has it."""
+    return f"-config={layout.config}"
+
+
 class Server:
     """The server of one stack."""
 
@@ -57,12 +78,6 @@ class Server:
         """Run ``bao`` on the files of ``layout``."""
         self._layout = layout
         self._bao = bao
-        # No other process has this argument: it is how the server is recognised.
-        self._argument = f"-config={layout.config}"
-
-    def find(self) -> int | None:
-        """Return the server's process id, or None when it is not running."""
-        return processes.find(self._argument, hint=_number(self._layout.pid))
 
     def address(self) -> str | None:
         """Return https://127.0.0.1:PORT as last served, or None when there is none yet."""
@@ -100,41 +115,51 @@ class Server:
         Args:
             restart: Replace it in any case, since its files have changed.
         """
-        running = self.find() is not None
+        running = find_server(self._layout) is not None
         if running and not restart and self.answers():
             return
         if running:
-            self.stop()
+            stop_server(self._layout)
         self._start()
 
-    def stop(self) -> bool:
-        """Stop the server; return whether it was running."""
-        pid = self.find()
-        stopped = pid is not None and processes.stop(pid, self._argument)
-        self._layout.pid.unlink(missing_ok=True)
-        return stopped
-
     def _start(self) -> None:
+        self._check_room()
         reason = ""
         for _ in range(_START_TRIES):
             self._configure()
             log_start = self._layout.log.stat().st_size if self._layout.log.exists() else 0
             process = processes.start_detached(
-                [str(self._bao), "server", self._argument],
+                [str(self._bao), "server", _argument(self._layout)],
                 folder=self._layout.folder,
                 log=self._layout.log,
                 # Nothing of the caller's environment may change what the server does (BAO_*, proxies).
                 environment={"PATH": os.defpath, "HOME": str(self._layout.folder)},
             )
-            write_private(self._layout.pid, f"{process.pid}\n".encode())
-            if self._serves(process):
+            try:
+                write_private(self._layout.pid, f"{process.pid}\n".encode())
+                served = self._serves(process)
+            except BaseException:
+                processes.abandon(process)
+                raise
+            if served:
                 processes.release(process)
                 return
+            processes.abandon(process)
             reason = _last_words(self._layout.log, log_start)
             # Somebody took a port between the probe and the start: another turn chooses anew.
             if _PORT_TAKEN not in reason:
                 break
         raise InfraError(f"OpenBao does not start ({reason})", fix=f"see {self._layout.log}, then run keyrung dev up")
+
+    def _check_room(self) -> None:
+        """Refuse to start on a full disk: the storage maps files that grow, and OpenBao crashes when they can't."""
+        free_bytes = shutil.disk_usage(self._layout.folder).free
+        if free_bytes < _MIN_FREE_BYTES:
+            raise InfraError(
+                f"the disk of {self._layout.folder} has {free_bytes >> 20} MiB left and OpenBao needs "
+                f"{_MIN_FREE_BYTES >> 20}",
+                fix="make room, then run keyrung dev up",
+            )
 
     def _configure(self) -> None:
         """Write configuration and address: the remembered port, or another one if somebody else has it now.
@@ -151,7 +176,7 @@ class Server:
         write_private(self._layout.address, f"https://{LOOPBACK}:{port}\n".encode())
 
     def _serves(self, process: subprocess.Popen[bytes]) -> bool:
-        """Wait until the server answers (True), or ends or takes too long (False)."""
+        """Tell whether the server answers before it ends and in time."""
         deadline = time.monotonic() + _START_SECONDS
         while time.monotonic() < deadline:
             if process.poll() is not None:
@@ -159,8 +184,6 @@ class Server:
             if self.answers():
                 return True
             time.sleep(_POLL_SECONDS)
-        process.kill()
-        process.wait()
         return False
 
 

@@ -104,7 +104,7 @@ class SoftHsm:
         if "error" in answer:
             raise InfraError(
                 f"the SoftHSM token {self._label} in {self._layout.folder} cannot be used ({answer['error']})",
-                fix="run keyrung dev up again, or make clean to begin anew without its keys",
+                fix="make room or correct the permissions there, then run keyrung dev up",
             )
         return SoftHsmStatus(state=answer["state"], module=str(self._module), version=answer["version"])
 

@@ -17,6 +17,7 @@ from keyrung_infra.local.folders import ensure_private
 from keyrung_infra.local.layout import PULUMI_PASSPHRASE, TOKEN_LABEL, Layout
 from keyrung_infra.local.locks import exclusive
 from keyrung_infra.local.openbao import OpenBao, OpenBaoStatus
+from keyrung_infra.local.server import stop_server
 from keyrung_infra.local.softhsm import SoftHsm, SoftHsmStatus
 from keyrung_infra.tools import Tools
 
@@ -54,6 +55,18 @@ class StackStatus:
         return {"up": self.is_up, **asdict(self)}
 
 
+def stop_stack(root: Path) -> bool:
+    """Stop the server of the project in ``root`` and keep all data; return whether it was running.
+
+    It needs none of the tools, so that a stack can be stopped after they are gone.
+    """
+    layout = Layout(root=root.resolve())
+    if not layout.state.is_dir():
+        return False
+    with exclusive(layout.lock):
+        return stop_server(layout.openbao)
+
+
 class Stack:
     """The local stack of the project in one folder."""
 
@@ -83,13 +96,6 @@ class Stack:
             status = StackStatus(openbao=self.openbao.status(), softhsm=token, missing=self._missing())
             self._describe(status)
             return status
-
-    def down(self) -> bool:
-        """Stop the server and keep all data; return whether it was running."""
-        if not self.layout.state.is_dir():
-            return False
-        with exclusive(self.layout.lock):
-            return self.openbao.down()
 
     def status(self) -> StackStatus:
         """Look without changing anything (the role tokens are renewed by the look)."""
