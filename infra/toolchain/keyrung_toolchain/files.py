@@ -38,7 +38,7 @@ def link_or_copy(source: Path, target: Path) -> None:
     temporary = target.with_name(f".{target.name}.{os.getpid()}")
     temporary.unlink(missing_ok=True)
     try:
-        os.link(source, temporary)
+        os.link(source.resolve(), temporary)  # of the file itself, not of a link to it
     except OSError:
         shutil.copy2(source, temporary)
     temporary.replace(target)

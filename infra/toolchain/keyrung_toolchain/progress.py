@@ -60,7 +60,8 @@ class Progress:
         while not ended.wait(interval):
             line = f"{label} ... {self.clock() - start_seconds:.0f} s"
             self._write(line, terminal)
-        self.say(f"{chr(13) if terminal else ''}{label}: {self.clock() - start_seconds:.0f} s".ljust(len(line)))
+        done = f"{label}: {self.clock() - start_seconds:.0f} s"
+        self.say(f"\r{done.ljust(len(line))}" if terminal else done)
 
     def _write(self, line: str, terminal: bool) -> None:
         self.stream.write(f"\r{line}" if terminal else f"{line}\n")
