@@ -7,7 +7,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from .context import Context
@@ -27,6 +27,14 @@ PATIENCE = [
 UNATTENDED = ["-y", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=120"]
 TO_INSTALL = re.compile(r"^Inst (\S+) (?:\[\S+\] )?\((\S+) ", re.MULTILINE)
 RECORD = "record.json"
+
+UNPRIVILEGED = """\
+Debug::NoLocking "true";
+APT::Sandbox::User "";
+#clear APT::Update::Post-Invoke;
+#clear APT::Update::Post-Invoke-Success;
+"""
+"""Neither locks nor the hooks that clean up the system's own folders work without root, and neither is needed."""
 
 
 def provide(context: Context, packages: Sequence[str]) -> Path:
@@ -86,39 +94,48 @@ def _system_id(status: Path) -> str:
 def _fill(context: Context, packages: Sequence[str], folder: Path, status: Path) -> None:
     work = folder / "work"
     work.mkdir()
-    # Absolute paths: apt reads the relative ones below its own folders.
-    as_we_are = ["-o", "Debug::NoLocking=1", "-o", f"Dir::State::status={status}", "-o", "APT::Sandbox::User="]
     try:
-        versions = _resolve(context, packages, as_we_are)
-        _download(context, versions, as_we_are, work)
+        apt = _configure(work, UNPRIVILEGED, {"Dir::State::status": status})
+        versions = _resolve(context, packages, apt)
+        _download(context, versions, apt, work)
     except CommandError:  # no package lists, or outdated ones
-        as_we_are += _private_lists(context, work, as_we_are)
-        versions = _resolve(context, packages, as_we_are)
-        _download(context, versions, as_we_are, work)
+        apt = _configure(work, UNPRIVILEGED, {**_private_folders(work), "Dir::State::status": status})
+        run(["apt-get", *apt, "update", *PATIENCE], env=context.env)
+        versions = _resolve(context, packages, apt)
+        _download(context, versions, apt, work)
     for package in sorted(work.glob("*.deb")):
         run(["dpkg", "-x", package, folder], env=context.env)
     shutil.rmtree(work)
     (folder / RECORD).write_text(json.dumps({"packages": versions}, indent=2, sort_keys=True))
 
 
-def _resolve(context: Context, packages: Sequence[str], options: list[str]) -> dict[str, str]:
+def _private_folders(work: Path) -> dict[str, Path]:
+    """Make apt's own folders below `work` and return the settings that name them."""
+    settings = {
+        "Dir::State": work / "state",
+        "Dir::State::lists": work / "state" / "lists",
+        "Dir::Cache": work / "cache",
+        "Dir::Cache::archives": work / "cache" / "archives",
+    }
+    for folder in settings.values():
+        (folder / "partial").mkdir(parents=True, exist_ok=True)
+    return settings
+
+
+def _configure(work: Path, text: str, settings: Mapping[str, Path]) -> list[str]:
+    """Write a configuration that apt reads after all others; return the arguments that name it."""
+    path = work / "apt.conf"
+    path.write_text(text + "".join(f'{name} "{value}";\n' for name, value in settings.items()))
+    return ["--config-file", str(path)]
+
+
+def _resolve(context: Context, packages: Sequence[str], apt: list[str]) -> dict[str, str]:
     """Return name and version of each package that the system lacks."""
-    said = run(
-        ["apt-get", "--simulate", "install", *UNATTENDED, *options, *packages], env={**context.env, "LC_ALL": "C"}
-    )
+    said = run(["apt-get", *apt, "--simulate", "install", *UNATTENDED, *packages], env={**context.env, "LC_ALL": "C"})
     return dict(TO_INSTALL.findall(said))
 
 
-def _download(context: Context, versions: dict[str, str], options: list[str], work: Path) -> None:
+def _download(context: Context, versions: dict[str, str], apt: list[str], work: Path) -> None:
     # apt checks each package against the hashes in the lists, and the lists against the archive's signature.
     names = [f"{name}={version}" for name, version in sorted(versions.items())]
-    run(["apt-get", "download", *PATIENCE, *options, *names], env=context.env, cwd=work)
-
-
-def _private_lists(context: Context, work: Path, options: list[str]) -> list[str]:
-    """Fetch package lists into `work` and return the options that make apt use them."""
-    (work / "state" / "lists" / "partial").mkdir(parents=True)
-    (work / "cache" / "archives" / "partial").mkdir(parents=True)
-    private = ["-o", f"Dir::State={work / 'state'}", "-o", f"Dir::Cache={work / 'cache'}"]
-    run(["apt-get", "update", *PATIENCE, *options, *private], env=context.env)
-    return private
+    run(["apt-get", *apt, "download", *PATIENCE, *names], env=context.env, cwd=work)
