@@ -48,8 +48,8 @@ def _provide(context: Context, *, with_test_programs: bool) -> None:
         record.forget(context)
         environment.provide(context)
     tools = [environment.openbao(context), *softhsm.provide(context)]
-    if with_test_programs:
-        tools += softhsm.provide_test_programs(context)
+    witnesses = softhsm.provide_test_programs if with_test_programs else softhsm.find_test_programs
+    tools += witnesses(context)
     tools.append(pulumi_cli.provide(context))
     record.save(context, tools)
     _report(context, tools)

@@ -50,24 +50,29 @@ def provide(context: Context) -> list[Tool]:
     return found
 
 
+def find_test_programs(context: Context) -> list[Tool]:
+    """Return those programs that tests use as independent witnesses and that the system has."""
+    return [tool for name in TEST_PROGRAMS if (tool := _program(context, name, debian.SYSTEM))]
+
+
 def provide_test_programs(context: Context) -> list[Tool]:
-    """Return the programs that tests use as independent witnesses.
+    """Return all programs that tests use.
 
     Raises:
         SetupError: One is not there and can't be had; the message names what to install.
     """
-    found = {name: _program(context, name, debian.SYSTEM) for name in TEST_PROGRAMS}
-    missing = [TEST_PROGRAMS[name] for name, tool in found.items() if tool is None]
+    found = find_test_programs(context)
+    missing = set(TEST_PROGRAMS) - {tool.name for tool in found}
+    packages = sorted(TEST_PROGRAMS[name] for name in missing)
     if missing:
         try:
-            root = debian.provide(context, missing)
+            root = debian.provide(context, packages)
         except SetupError as problem:
-            raise _missing("A program that the tests use", " ".join(missing), problem) from problem
-        found |= {name: _program(context, name, root) for name, tool in found.items() if tool is None}
-    tools = [tool for tool in found.values() if tool is not None]
-    if len(tools) != len(TEST_PROGRAMS):
-        raise _missing("A program that the tests use", " ".join(missing), None)
-    return tools
+            raise _missing("A program that the tests use", " ".join(packages), problem) from problem
+        found += [tool for name in sorted(missing) if (tool := _program(context, name, root))]
+    if len(found) != len(TEST_PROGRAMS):
+        raise _missing("A program that the tests use", " ".join(packages), None)
+    return found
 
 
 def _missing(what: str, packages: str, problem: SetupError | None) -> SetupError:
