@@ -27,6 +27,19 @@ from keyrung_verifier.limits import (
 from keyrung_verifier.protocols import Signer
 from keyrung_verifier.strict import SHA256_BYTES, convert, decode_base64url, length_prefixed, parse_object
 
+# What an application needs beside the functions: the errors they raise.
+__all__ = [
+    "TYPE",
+    "AssertionInvalidError",
+    "Claims",
+    "MalformedRequestError",
+    "SigningFailedError",
+    "request_digest",
+    "sign",
+    "sign_checked",
+    "verify",
+]
+
 TYPE = "stepup+jwt"
 # One JOSE header, three members: everything else is refused (RFC 8725 section 3.10, RFC 7515 section 4.1.11).
 HEADER_MEMBERS = frozenset({"alg", "kid", "typ"})

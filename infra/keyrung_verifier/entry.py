@@ -5,6 +5,7 @@ them need a client's credentials, and what an error looks like is decided here a
 """
 
 import json
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -15,6 +16,7 @@ from keyrung_verifier.errors import CallerRefusedError, NotFoundError, RefusedEr
 from keyrung_verifier.openapi import openapi_document
 from keyrung_verifier.service import Answer, Verifier
 
+_LOG = logging.getLogger(__name__)
 HTTP_OK = 200
 HTTP_CREATED = 201
 # Longest challenge id that is looked up; ours have 43 characters.
@@ -71,7 +73,8 @@ def serve(verifier: Verifier, request: WebRequest) -> Reply:
         status, answer = _dispatch(verifier, request)
     except RefusedError as error:
         return _refusal(verifier, error)
-    except Exception:  # the last line: whatever it was, the answer is a refusal without details
+    except Exception as error:  # the last line: whatever it was, the answer is a refusal without details
+        _LOG.error("unexpected %s", type(error).__name__)
         return _refusal(verifier, UnexpectedError("unexpected"))
     return Reply(status=status, body=_encode(answer))
 

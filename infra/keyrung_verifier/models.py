@@ -3,7 +3,7 @@
 Unknown members are refused: a misspelt member would otherwise silently drop what a rule looks at.
 """
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
@@ -24,14 +24,14 @@ class Subject(Model, frozen=True):
 
     type: Id
     id: Id
-    properties: dict[str, object] = field(default_factory=dict)
+    properties: dict[str, Any] = field(default_factory=dict)
 
 
 class Action(Model, frozen=True):
     """What is asked for (AuthZEN 1.0 section 5.3)."""
 
     name: Id
-    properties: dict[str, object] = field(default_factory=dict)
+    properties: dict[str, Any] = field(default_factory=dict)
 
 
 class Resource(Model, frozen=True):
@@ -39,7 +39,7 @@ class Resource(Model, frozen=True):
 
     type: Id
     id: Id
-    properties: dict[str, object] = field(default_factory=dict)
+    properties: dict[str, Any] = field(default_factory=dict)
 
 
 class Session(Model, frozen=True):
@@ -62,7 +62,7 @@ class EvaluationRequest(Model, frozen=True):
     subject: Subject
     action: Action
     resource: Resource
-    context: dict[str, object] = field(default_factory=dict)
+    context: dict[str, Any] = field(default_factory=dict)
 
 
 class EvaluationContext(Model, frozen=True, omit_defaults=True):
@@ -90,7 +90,7 @@ class ChallengeRequest(Model, frozen=True):
     action: Action
     resource: Resource
     request: HttpRequest
-    context: dict[str, object] = field(default_factory=dict)
+    context: dict[str, Any] = field(default_factory=dict)
 
 
 class ChallengeCreated(Model, frozen=True):

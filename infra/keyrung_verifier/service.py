@@ -4,6 +4,7 @@ Every method that decides, changes or refuses something runs inside `CallRunner.
 decision, then one durable commit of the effect together with its audit record, and only then the answer.
 """
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -64,9 +65,16 @@ class Verifier:
         self._runner = CallRunner(audit=audit, random=random)
         self._keys = {signer.key_id: published(signer.public_jwk, key_id=signer.key_id, algorithm=signer.algorithm)}
 
-    def start(self) -> None:
-        """Open the audit log, record that this process serves, and sign a checkpoint."""
+    def start(self, *, key_events: Iterable[Mapping[str, object]] = ()) -> None:
+        """Open the audit log, take in what happened to keys, record that this process serves, and sign a checkpoint.
+
+        Args:
+            key_events: Steps in the lives of keys, oldest first (see `AuditWriter.append_key_event`). They come before
+                the first record of a key's use, so that a reader finds every key made before it was used.
+        """
         self._core.audit.open()
+        for event in key_events:
+            self._core.audit.append_key_event(event)
         self._record_life("verifier.started")
         self.maintain()
 

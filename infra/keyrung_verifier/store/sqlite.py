@@ -24,27 +24,27 @@ BUSY_SECONDS = 5.0
 SCHEMA_VERSION = 1
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS audit (shard TEXT, seq INTEGER, line BLOB, PRIMARY KEY (shard, seq));
-CREATE TABLE IF NOT EXISTS audit_head (shard TEXT PRIMARY KEY, seq INTEGER NOT NULL, hash TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS audit_head (shard TEXT PRIMARY KEY, seq INTEGER NOT NULL, hash TEXT NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS challenges (
     challenge_hash TEXT PRIMARY KEY, content BLOB NOT NULL, expires_at INTEGER NOT NULL,
     consumed INTEGER NOT NULL DEFAULT 0, wrong_answers INTEGER NOT NULL DEFAULT 0
-);
+) STRICT;
 CREATE INDEX IF NOT EXISTS challenges_by_expiry ON challenges (expires_at);
-CREATE TABLE IF NOT EXISTS consumed (kind TEXT, key TEXT, keep_until INTEGER NOT NULL, PRIMARY KEY (kind, key));
+CREATE TABLE IF NOT EXISTS consumed (kind TEXT, key TEXT, keep_until INTEGER NOT NULL, PRIMARY KEY (kind, key)) STRICT;
 CREATE INDEX IF NOT EXISTS consumed_by_time ON consumed (keep_until);
-CREATE TABLE IF NOT EXISTS counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS failures (
     subject_id TEXT, factor TEXT, failures INTEGER NOT NULL, not_before INTEGER NOT NULL,
     PRIMARY KEY (subject_id, factor)
-);
+) STRICT;
 CREATE TABLE IF NOT EXISTS credentials (
     credential_id TEXT PRIMARY KEY, subject_id TEXT NOT NULL, factor TEXT NOT NULL, sealed_seed TEXT, public_jwk TEXT,
     evidence_json TEXT NOT NULL, created_at INTEGER NOT NULL, revoked_at INTEGER
-);
+) STRICT;
 CREATE INDEX IF NOT EXISTS credentials_by_subject ON credentials (subject_id);
 CREATE TABLE IF NOT EXISTS policy_accepted (
     id INTEGER PRIMARY KEY CHECK (id = 1), version INTEGER NOT NULL, digest TEXT NOT NULL
-);
+) STRICT;
 """
 
 
