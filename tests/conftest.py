@@ -1,11 +1,10 @@
 """The real servers that tests share. Each worker of a parallel run has its own, on ports of its own."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.openbao import OpenBaoServer, running_openbao
+from support.openbao import OpenBaoServer, initialise, running_copy
 from support.project import STACK_NAME, Project, running_project
 from support.softhsm import SoftHsmToken, make_token, point_at
 from support.tools import required_tools
@@ -28,18 +27,24 @@ def softhsm_token(tools: Tools, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.fixture(scope="session")
-def openbao(tools: Tools, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenBaoServer]:
+def openbao_template(tools: Tools, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files of an initialised server."""
+    folder = tmp_path_factory.mktemp("openbao-template") / "server"
+    initialise(folder, tools)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def openbao(tools: Tools, openbao_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenBaoServer]:
     """A server for the whole session, with the mount `keyrung`. Use `key_name` so that tests don't meet."""
-    folder = tmp_path_factory.mktemp("openbao")
-    with running_openbao(folder / "server", tools) as server:
+    with running_copy(openbao_template, tmp_path_factory.mktemp("openbao") / "server", tools) as server:
         yield server
-    shutil.rmtree(folder)
 
 
 @pytest.fixture
-def own_openbao(tools: Tools, tmp_path: Path) -> Iterator[OpenBaoServer]:
-    """A server for one test, to seal, stop or break (takes about two seconds)."""
-    with running_openbao(tmp_path / "server", tools) as server:
+def own_openbao(tools: Tools, openbao_template: Path, tmp_path: Path) -> Iterator[OpenBaoServer]:
+    """A server for one test, to seal, stop or break."""
+    with running_copy(openbao_template, tmp_path / "server", tools) as server:
         yield server
 
 

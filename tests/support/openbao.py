@@ -1,8 +1,11 @@
 """A real OpenBao server in a temp folder, run by the very code that runs the local stack."""
 
+import os
 import secrets
+import shutil
+import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +14,7 @@ from keyrung_infra.local.client import Client
 from keyrung_infra.local.layout import TRANSIT_MOUNT, OpenBaoLayout
 from keyrung_infra.local.openbao import OpenBao
 from keyrung_infra.local.roles import root_client
-from keyrung_infra.local.server import stop_server
+from keyrung_infra.local.server import find_server, stop_server
 from keyrung_infra.tools import Tools
 
 
@@ -60,15 +63,38 @@ class OpenBaoServer:
         return f"{purpose}-{secrets.token_hex(6)}"
 
 
-@contextmanager
-def running_openbao(folder: Path, tools: Tools) -> Iterator[OpenBaoServer]:
-    """Run a server under ``folder`` with an empty Transit mount, and stop it at the end."""
+def open_server(folder: Path, tools: Tools) -> OpenBaoServer:
+    """Return the server under ``folder``, which may not run yet."""
     layout = OpenBaoLayout(folder=folder)
-    openbao = OpenBao(layout, bao=tools.bao, now=lambda: datetime.now(UTC))
-    server = OpenBaoServer(layout=layout, openbao=openbao)
+    return OpenBaoServer(layout=layout, openbao=OpenBao(layout, bao=tools.bao, now=lambda: datetime.now(UTC)))
+
+
+def initialise(folder: Path, tools: Tools) -> None:
+    """Make the files of a server with an empty Transit mount, to be copied: a copy starts in a fraction of the time."""
+    server = open_server(folder, tools)
     try:
-        openbao.up()
+        server.openbao.up()
         server.client("deployer").call("POST", f"sys/mounts/{TRANSIT_MOUNT}", {"type": "transit"})
+    finally:
+        stop_server(server.layout)
+    server.layout.address.unlink()  # each copy chooses a port of its own
+
+
+@contextmanager
+def running_copy(template: Path, folder: Path, tools: Tools) -> Iterator[OpenBaoServer]:
+    """Run a copy of the server under ``template``; kill it at the end, since nobody needs its data any more."""
+    shutil.copytree(template, folder)
+    server = open_server(folder, tools)
+    try:
+        server.openbao.up()
         yield server
     finally:
-        stop_server(layout)
+        kill_server(server.layout)
+
+
+def kill_server(layout: OpenBaoLayout) -> None:
+    """Kill the server that runs on ``layout``, if one does, and wait for its end."""
+    while (pid := find_server(layout)) is not None:
+        os.kill(pid, signal.SIGKILL)
+        with suppress(ChildProcessError):
+            os.waitpid(pid, 0)

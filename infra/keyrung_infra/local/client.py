@@ -55,9 +55,9 @@ class Client:
         return cls(connect, token=token)
 
     @classmethod
-    def over_socket(cls, path: Path, *, token: str | None = None) -> "Client":
+    def over_socket(cls, path: Path, *, timeout_seconds: float = _TIMEOUT_SECONDS) -> "Client":
         """Reach the Unix socket ``path``."""
-        return cls(lambda: _UnixConnection(path), token=token)
+        return cls(lambda: _UnixConnection(path, timeout_seconds))
 
     def with_token(self, token: str) -> "Client":
         """Return the same client as the holder of ``token``."""
@@ -90,8 +90,8 @@ class Client:
 class _UnixConnection(http.client.HTTPConnection):
     """HTTP over a Unix socket."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__("localhost", timeout=_TIMEOUT_SECONDS)
+    def __init__(self, path: Path, timeout_seconds: float) -> None:
+        super().__init__("localhost", timeout=timeout_seconds)
         self._path = path
 
     def connect(self) -> None:
@@ -112,7 +112,7 @@ def _decode(status: int, data: bytes, request: str) -> dict[str, Any]:
         answer = {}
     if status >= http.client.BAD_REQUEST:
         errors = answer.get("errors") if isinstance(answer, dict) else None
-        reason = "; ".join(str(error).strip() for error in errors) if errors else f"status {status}"
+        reason = "; ".join(" ".join(str(error).split()) for error in errors) if errors else f"status {status}"
         raise RefusedError(f"OpenBao refused {request} ({reason})", fix="run keyrung dev up", status=status)
     if not isinstance(answer, dict):
         raise UnreachableError(f"OpenBao's answer to {request} is not an object", fix="run keyrung dev up")

@@ -98,13 +98,15 @@ class Server:
         return Client.over_tls(address, ca=self._layout.ca, token=token)
 
     def answers(self) -> bool:
-        """Tell whether a server with our certificate answers at the address, sealed or not."""
+        """Tell whether a server with our certificate answers at the address and on the socket, sealed or not."""
         address = self.address()
         if address is None or not self._layout.ca.is_file():
             return False
-        client = Client.over_tls(address, ca=self._layout.ca, timeout_seconds=_PROBE_SECONDS)
+        over_tls = Client.over_tls(address, ca=self._layout.ca, timeout_seconds=_PROBE_SECONDS)
+        over_socket = Client.over_socket(self._layout.admin_socket, timeout_seconds=_PROBE_SECONDS)
         try:
-            client.call("GET", "sys/seal-status")
+            over_tls.call("GET", "sys/seal-status")
+            over_socket.call("GET", "sys/seal-status")
         except (UnreachableError, RefusedError):
             return False
         return True

@@ -48,7 +48,6 @@ _SEED_MAC = ("POST", "keyrung/hmac/{credential-seed}")
 _ALLOWED = {
     "deployer": [
         ("GET", "sys/mounts/keyrung"),
-        ("POST", "sys/mounts/keyrung/tune"),
         ("LIST", "keyrung/keys"),
         ("GET", "keyrung/keys/{policy-signing}"),
         ("POST", "keyrung/sign/{policy-signing}"),
@@ -80,6 +79,7 @@ _NEVER = [
     ("POST", "keyrung/rewrap/{credential-seed}"),
     ("POST", "keyrung/datakey/plaintext/{credential-seed}"),
     ("POST", "sys/mounts/other"),
+    ("POST", "sys/mounts/keyrung/tune"),
     ("PUT", "sys/policies/acl/keyrung-verifier"),
     ("GET", "sys/policies/acl/keyrung-verifier"),
     ("POST", "auth/token/create"),
