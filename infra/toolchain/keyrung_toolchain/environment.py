@@ -18,6 +18,8 @@ LOCK_NAME = "requirements.lock"
 UV_FROM_PIP = {"PIP_INDEX_URL": "UV_DEFAULT_INDEX", "PIP_CERT": "SSL_CERT_FILE"}
 """uv does not read pip's settings; where only pip's are given, these mean the same."""
 
+PIP_SETTINGS = {"PIP_NO_INPUT": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_RETRIES": "2"}
+
 
 def provide(context: Context) -> None:
     """Make or repair the environment.
@@ -25,19 +27,33 @@ def provide(context: Context) -> None:
     Raises:
         SetupError: It can't be made; the message names what to install.
     """
+    lock = context.places.toolchain / LOCK_NAME
     with context.progress.step("Installing the Python packages of the lock"):
         if not _healthy(context):
             _create(context)
-        lock = context.places.toolchain / LOCK_NAME
         try:
-            uv = _uv(context, lock)
-            env = uv_environment(context)
-            run([uv, "pip", "sync", *_uv_target(context), "--require-hashes", lock], env=env)
-            run([uv, "pip", "install", *_uv_target(context), *_project(context)], env=env)
+            _install_with_uv(context, lock)
         except CommandError as problem:
-            context.progress.say(f"uv can't be used, going on with pip. {problem}")
-            _pip(context, "--require-hashes", "--requirement", str(lock))
-            _pip(context, *_project(context))
+            context.progress.say(f"uv can't do it, going on with pip ({problem.last_line}).")
+            _install_with_pip(context, lock)
+
+
+def _install_with_uv(context: Context, lock: Path) -> None:
+    uv, env = _uv(context, lock), uv_environment(context)
+    target = ("--python", context.places.python)
+    run([uv, "pip", "sync", *target, "--require-hashes", lock], env=env)
+    run([uv, "pip", "install", *target, *_project(context)], env=env)
+
+
+def _install_with_pip(context: Context, lock: Path) -> None:
+    try:
+        _pip(context, "--require-hashes", "--requirement", str(lock))
+        _pip(context, *_project(context))
+    except CommandError as problem:
+        raise SetupError(
+            f"The Python packages of the lock can't be installed ({problem.last_line}).",
+            fix="Check the network and the package index that pip is set to use, and run this again.",
+        ) from problem
 
 
 def openbao(context: Context) -> Tool:
@@ -66,10 +82,6 @@ def uv_environment(context: Context) -> dict[str, str]:
         if context.env.get(pip_name):
             env.setdefault(uv_name, context.env[pip_name])
     return env
-
-
-def _uv_target(context: Context) -> tuple[str, str]:
-    return ("--python", str(context.places.python))
 
 
 def _project(context: Context) -> tuple[str, ...]:
@@ -120,6 +132,11 @@ def requirement(lock: str, name: str) -> str:
 
 
 def _pip(context: Context, *arguments: str) -> None:
-    env: Mapping[str, str] = {"PIP_NO_INPUT": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1", **context.env}
+    env: Mapping[str, str] = {
+        "PIP_NO_INPUT": "1",
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        "PIP_RETRIES": "2",
+        **context.env,
+    }
     pip = pip_source.find(context)
     run([context.places.python, *pip, "install", "--quiet", "--no-cache-dir", *arguments], env=env)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+TAIL_LINES = 15
+"""How much of a failed program's output is shown: enough for a compiler's message, short enough to be read."""
+
 
 class SetupError(Exception):
     """Base of all errors of set-up.
@@ -21,7 +24,25 @@ class SetupError(Exception):
 
 
 class CommandError(SetupError):
-    """A program that set-up started failed or could not be started."""
+    """A program that set-up started failed or could not be started.
+
+    Args:
+        message: What happened, in one sentence.
+        output: What the program printed.
+    """
+
+    def __init__(self, message: str, *, output: str = "") -> None:
+        super().__init__(message)
+        self.output = output
+
+    def __str__(self) -> str:
+        tail = "\n".join(self.output.strip().splitlines()[-TAIL_LINES:])
+        return f"{self.message}\n{tail}\n" if tail else self.message
+
+    @property
+    def last_line(self) -> str:
+        """The last thing that the program said, or else what happened to it."""
+        return (self.output.strip().splitlines() or [self.message])[-1]
 
 
 class UnreachableError(SetupError):

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from .errors import CommandError
 
-TAIL_LINES = 15
 VERSION_TIMEOUT_SECONDS = 30
 
 
@@ -45,8 +44,7 @@ def run(
     except subprocess.TimeoutExpired as error:
         raise CommandError(f"{name} gave no result within {timeout_seconds:.0f} s.") from error
     if done.returncode != 0:
-        tail = "\n".join(done.stdout.strip().splitlines()[-TAIL_LINES:])
-        raise CommandError(f"{name} failed with exit code {done.returncode}:\n{tail}\n")
+        raise CommandError(f"{name} failed with exit code {done.returncode}.", output=done.stdout)
     return done.stdout
 
 
