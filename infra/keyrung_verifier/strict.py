@@ -41,8 +41,9 @@ def parse_object(data: bytes, *, max_bytes: int = MAX_BODY_BYTES, max_depth: int
             parse_int=_exact_integer,
             parse_float=_finite_number,
         )
-    except (ValueError, RecursionError) as error:
-        raise StrictFormError("not_json") from error
+    except (ValueError, RecursionError):
+        # A decoding error carries the whole text, so it is not chained.
+        raise StrictFormError("not_json") from None
     if not isinstance(value, dict):
         raise StrictFormError("not_an_object")
     if b"\\u" in data:

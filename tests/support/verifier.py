@@ -348,3 +348,11 @@ def respond_many(folder: Path, challenge_id: str, code: str, count: int) -> list
     statuses = [world.respond_code(challenge_id, code).status for _ in range(count)]
     world.close()
     return statuses
+
+
+def spend_many(folder: Path, assertion: str, count: int) -> list[int]:
+    """Spend that many times, as a process of its own would."""
+    world = World(folder)
+    statuses = [world.spend(assertion).status for _ in range(count)]
+    world.close()
+    return statuses

@@ -1,7 +1,7 @@
 """What every factor provides: an offer that the subject sees, and a check of the answer."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
@@ -17,7 +17,7 @@ from keyrung_verifier.store.protocol import Credential, Write
 class Attempt:
     """One answer's surroundings; `credentials` are the subject's living ones of this factor."""
 
-    challenge_id: str
+    challenge_id: str = field(repr=False)
     challenge: Challenge
     credentials: Sequence[Credential]
     origin: str
