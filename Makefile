@@ -26,7 +26,7 @@ bench: setup  ## measurements; they assert nothing
 	@$(BIN)/pytest tests/benchmarks
 
 clean:  ## remove all that was made in this folder, the local stack included
-	@if [ -x $(BIN)/keyrung ] && [ -d .keyrung ]; then $(BIN)/keyrung dev down; fi
+	@[ ! -d .keyrung ] || { [ -x $(BIN)/keyrung ] || $(SETUP); $(BIN)/keyrung dev down; }
 	@rm -rf .keyrung .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
