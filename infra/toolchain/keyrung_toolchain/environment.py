@@ -76,7 +76,7 @@ def uv_environment(context: Context) -> dict[str, str]:
     """The environment for uv: the caller's, with our cache folder and what only pip was told."""
     env = dict(context.env)
     env.setdefault("UV_CACHE_DIR", str(context.places.cache / "uv"))
-    env.setdefault("UV_NATIVE_TLS", "true")  # a company's own certificate authority is known to the system only
+    env.setdefault("UV_SYSTEM_CERTS", "true")  # a company's own certificate authority is known to the system only
     env.setdefault("UV_NO_PROGRESS", "true")
     for pip_name, uv_name in UV_FROM_PIP.items():
         if context.env.get(pip_name):
