@@ -32,7 +32,7 @@ class VerifierSettings:
     def __post_init__(self) -> None:
         try:
             parts = urlsplit(self.public_url)
-            complete = parts.scheme == "https" and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+            complete = parts.scheme == "https" and bool(parts.hostname) and parts.username is None and parts.port != 0
         except ValueError:
             complete = False
         # The origin is compared as text, so it has one spelling: no path, no trailing slash, lower case.

@@ -33,7 +33,8 @@ from keyrung_verifier.system import SystemRandom
 
 ORIGIN = "https://verifier.example:8443"
 START = datetime(2026, 11, 25, 12, 0, 0, tzinfo=UTC)
-CATALOG = Path(__file__).parents[2] / "policies" / "catalog"
+TESTS = Path(__file__).parents[1]
+CATALOG = TESTS.parent / "policies" / "catalog"
 CLIENT = Client(client_id="sample-api", audience="https://api.example", secret="s" * 40)
 OTHER_CLIENT = Client(client_id="other-api", audience="https://other.example", secret="o" * 40)
 TOKEN_FACTOR = "token-signature-origin-bound"

@@ -1,0 +1,128 @@
+"""Adding, listing and revoking what subjects hold."""
+
+import base64
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from support.verifier import UnsafeTestKey, World
+
+from keyrung_verifier.errors import CredentialError
+
+
+def test_a_new_authenticator_is_shown_once_and_kept_sealed(world: World) -> None:
+    made = world.credentials.add_totp("alice", sealer=world.sealer, issuer_name="Sample Bank")
+
+    seed = base64.b32decode(made.secret_base32)
+    assert len(seed) == 20
+    (held,) = world.credentials.list("alice")
+    assert held.credential_id == made.credential_id
+    assert held.sealed_seed is not None
+    assert made.secret_base32 not in held.sealed_seed
+    world.store.close()
+    assert seed not in b"".join(path.read_bytes() for path in world.folder.iterdir())
+
+
+def test_the_uri_is_what_authenticator_apps_read(world: World) -> None:
+    made = world.credentials.add_totp("alice@example.com", sealer=world.sealer, issuer_name="Sample Bank")
+
+    uri = urlsplit(made.otpauth_uri)
+    assert (uri.scheme, uri.netloc, uri.path) == ("otpauth", "totp", "/Sample%20Bank:alice%40example.com")
+    assert parse_qs(uri.query) == {
+        "secret": [made.secret_base32],
+        "issuer": ["Sample Bank"],
+        "algorithm": ["SHA1"],
+        "digits": ["6"],
+        "period": ["30"],
+    }
+
+
+def test_a_token_key_is_named_by_its_thumbprint_and_belongs_to_one_subject(world: World) -> None:
+    key = UnsafeTestKey("token")
+
+    added = world.credentials.add_token(
+        "alice", public_jwk=key.public_jwk | {"use": "sig"}, evidence={"hardware": True}
+    )
+
+    assert added.credential_id == key.key_id
+    assert added.public_jwk == key.public_jwk
+    with pytest.raises(CredentialError, match="registered already"):
+        world.credentials.add_token("mallory", public_jwk=key.public_jwk, evidence={})
+
+
+@pytest.mark.parametrize("change", [{"d": "AAAA"}, {"y": "A" * 43}, {"crv": "P-521"}, {"kty": "oct"}])
+def test_a_key_that_is_no_public_key_of_ours_is_refused(world: World, change: dict[str, str]) -> None:
+    with pytest.raises(CredentialError, match="public JWK"):
+        world.credentials.add_token("alice", public_jwk=UnsafeTestKey("token").public_jwk | change, evidence={})
+
+
+def test_evidence_that_has_no_exact_form_is_refused(world: World) -> None:
+    evidence: dict[str, str | int | bool] = {"size": 2**60}
+
+    with pytest.raises(CredentialError, match="evidence"):
+        world.credentials.add_token("alice", public_jwk=UnsafeTestKey("token").public_jwk, evidence=evidence)
+
+
+@pytest.mark.parametrize("subject", ["", "a\n", "a\x00b", "x" * 257])
+def test_a_subject_that_has_no_one_spelling_is_refused(world: World, subject: str) -> None:
+    with pytest.raises(CredentialError, match="subject id"):
+        world.credentials.add_totp(subject, sealer=world.sealer, issuer_name="Sample Bank")
+
+
+def test_a_credential_is_revoked_once_and_stays_listed(world: World) -> None:
+    totp = world.enrol_totp()
+
+    world.credentials.revoke(totp.credential_id)
+
+    assert world.credentials.list("alice")[0].revoked_at_seconds is not None
+    with pytest.raises(CredentialError, match="revoked before"):
+        world.credentials.revoke(totp.credential_id)
+    with pytest.raises(CredentialError, match="keyrung credential list"):
+        world.credentials.revoke("nobody")
+
+
+def test_a_revoked_key_cannot_be_registered_again(world: World) -> None:
+    key = world.enrol_token()
+    world.credentials.revoke(key.key_id)
+
+    with pytest.raises(CredentialError):
+        world.enrol_token()
+
+
+def test_a_subject_holds_a_bounded_number_of_authenticators(world: World) -> None:
+    for _ in range(5):
+        world.enrol_totp()
+
+    with pytest.raises(CredentialError, match="too many"):
+        world.enrol_totp()
+
+
+def test_every_change_is_in_the_log(world: World) -> None:
+    totp = world.enrol_totp()
+    world.credentials.revoke(totp.credential_id)
+
+    assert [(record["event"], record["factor"], record["credential_id"]) for record in world.records()[-2:]] == [
+        ("credential.added", "otp", totp.credential_id),
+        ("credential.revoked", "otp", totp.credential_id),
+    ]
+
+
+def test_a_credential_that_cannot_be_sealed_leaves_nothing(tmp_path: Path) -> None:
+    world = World(tmp_path)
+
+    class Sealed:
+        key_uri = "software:name=seeds"
+        generation = 1
+
+        def seal(self, plaintext: bytes, *, context: bytes) -> str:
+            raise RuntimeError("sealed")
+
+        def open(self, sealed: str, *, context: bytes) -> bytes:
+            raise RuntimeError("sealed")
+
+    with pytest.raises(RuntimeError):
+        world.credentials.add_totp("alice", sealer=Sealed(), issuer_name="Sample Bank")
+
+    assert world.credentials.list() == []
+    assert world.records("credential.added") == []
+    world.close()
