@@ -1,0 +1,165 @@
+"""`keyrung audit`: check the log with the independent reader, or look at its records."""
+
+import json
+import sys
+from collections import deque
+from pathlib import Path
+from typing import NoReturn
+
+import click
+
+from keyrung_audit import (
+    AuditError,
+    Finding,
+    PublicKey,
+    Record,
+    Report,
+    SourceError,
+    load_public_key,
+    parse_record,
+    public_key_from_jwk,
+    read_lines,
+    read_log,
+    verify,
+)
+from keyrung_audit.errors import RecordError
+from keyrung_infra.errors import InfraError
+from keyrung_infra.project import STATE_FOLDER, find_root
+from keyrung_infra.serve.settings import Audit, read_settings
+
+EXIT_FINDINGS = 1
+EXIT_NOT_CHECKED = 2
+_MAX_KEY_BYTES = 16 * 1024  # a JWK or PEM text is a few hundred bytes
+_CONFIG = Path(STATE_FOLDER) / "verifier" / "config.json"
+
+_FILE = click.Path(path_type=Path)
+
+
+@click.group(name="audit")
+def command() -> None:
+    """Check or read the audit log."""
+
+
+@command.command(name="verify")
+@click.option("--log", "log_path", type=_FILE, help="SQLite file with an audit table, or a text file of lines.")
+@click.option("--checkpoints", "checkpoints_path", type=_FILE, help="File of signed checkpoints, one a line.")
+@click.option("--key", "key_paths", type=_FILE, multiple=True, help="Public audit key (JWK or PEM); may be repeated.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+def verify_command(
+    log_path: Path | None, checkpoints_path: Path | None, key_paths: tuple[Path, ...], as_json: bool
+) -> None:
+    """Say whether the log is whole: exit 0 if so, 1 with findings, 2 if it could not be checked.
+
+    What is not given comes from the deployed verifier's configuration. Give --key from a place that the
+    log's owner can't write to where the check must not trust this machine.
+    """
+    try:
+        deployed = None if log_path and checkpoints_path and key_paths else _deployed()
+        keys = [_read_key(path) for path in key_paths] or _deployed_keys(deployed)
+        report = verify(
+            read_log(log_path or _deployed_path(deployed, "store")),
+            read_lines(checkpoints_path or _deployed_path(deployed, "checkpoints")),
+            keys,
+        )
+    except (AuditError, InfraError) as error:
+        _could_not_check(error, as_json=as_json)
+    click.echo(json.dumps(report.to_json(), indent=2) if as_json else _summary(report))
+    if not report.ok:
+        sys.exit(EXIT_FINDINGS)
+
+
+@command.command(name="show")
+@click.option("--log", "log_path", type=_FILE, help="SQLite file with an audit table, or a text file of lines.")
+@click.option("--tail", "tail_count", type=click.IntRange(min=1), default=20, show_default=True, help="How many.")
+def show_command(log_path: Path | None, tail_count: int) -> None:
+    """Show the last records as a table (this does not check them)."""
+    try:
+        path = log_path or _deployed_path(_deployed(), "store")
+        records = [_parse(line) for line in deque(read_log(path), maxlen=tail_count)]
+    except (AuditError, InfraError) as error:
+        _could_not_check(error, as_json=False)
+    _print_table(records)
+
+
+def _deployed() -> tuple[Path, Audit]:
+    root = find_root()
+    return root, read_settings(root / _CONFIG).audit
+
+
+def _deployed_path(deployed: tuple[Path, Audit] | None, member: str) -> Path:
+    root, audit = deployed if deployed is not None else _deployed()
+    return root / (audit.store if member == "store" else audit.checkpoints)
+
+
+def _deployed_keys(deployed: tuple[Path, Audit] | None) -> list[PublicKey]:
+    _, audit = deployed if deployed is not None else _deployed()
+    return [public_key_from_jwk(jwk) for jwk in audit.keys]
+
+
+def _read_key(path: Path) -> PublicKey:
+    try:
+        with path.open("rb") as file:
+            return load_public_key(file.read(_MAX_KEY_BYTES))
+    except OSError as error:
+        raise SourceError(f"Cannot read {path} ({error.strerror}); give the public audit key.", path=path) from error
+
+
+def _could_not_check(error: AuditError | InfraError, *, as_json: bool) -> NoReturn:
+    if as_json:
+        click.echo(json.dumps({"ok": False, "error": str(error)}))
+    click.echo(f"keyrung audit: could not check. {error}", err=True)
+    sys.exit(EXIT_NOT_CHECKED)
+
+
+def _summary(report: Report) -> str:
+    head = "none" if report.head is None else f"number {report.head_seq}, {report.head}"
+    signed = "none" if report.signed_seq is None else f"up to number {report.signed_seq}"
+    lines = [
+        f"Audit log: {'whole' if report.ok else f'{len(report.findings)} finding(s)'}",
+        f"  records      {report.records_count}, {report.first_time} to {report.last_time}",
+        f"  checkpoints  {report.checkpoints_count} good, {signed}; {report.unsigned_count} record(s) not signed yet",
+        f"  keys         {report.key_generations_count} key generation(s) seen, every use paired with its key's life",
+        f"  head         {head}",
+    ]
+    lines += [_describe("finding", finding) for finding in report.findings]
+    lines += [_describe("note", note) for note in report.notes]
+    return "\n".join(lines)
+
+
+def _describe(kind: str, finding: Finding) -> str:
+    places = [
+        None if finding.seq is None else f"number {finding.seq}",
+        None if finding.line is None else f"line {finding.line}",
+        None if finding.checkpoint_line is None else f"checkpoint line {finding.checkpoint_line}",
+    ]
+    place = ", ".join(filter(None, places)) or "whole log"
+    return f"  {kind}: {finding.code} at {place}: {finding.message}"
+
+
+def _parse(line: bytes) -> Record | None:
+    try:
+        return parse_record(line)
+    except RecordError:
+        return None
+
+
+def _print_table(records: list[Record | None]) -> None:
+    # rich is loaded only when a table is drawn: it would double the start of every other command.
+    from rich.console import Console  # noqa: PLC0415
+    from rich.markup import escape  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+
+    table = Table("number", "time (UTC)", "event", "outcome", "action", "factor", "reason", "key")
+    for record in records:
+        if record is None:
+            table.add_row("?", "", "not a record: run `keyrung audit verify`")
+            continue
+        key = "" if record.key is None else f"{record.key.uri} #{record.key.generation}"
+        cells = (record.event, record.outcome, record.action, record.factor, record.reason, key)
+        table.add_row(str(record.seq), record.time[:23], *(escape(_printable(cell or "")) for cell in cells))
+    Console().print(table)
+
+
+def _printable(text: str) -> str:
+    """Return the text with control characters as escapes: a record must not drive the reader's terminal."""
+    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
