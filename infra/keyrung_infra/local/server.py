@@ -1,6 +1,7 @@
 """The OpenBao server process: its configuration, its ports, its start and its stop."""
 
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -19,11 +20,13 @@ _PROBE_SECONDS = 3.0
 _START_TRIES = 3
 # Two raft files of 16 MiB to begin with, and as much again to grow.
 _MIN_FREE_BYTES = 64 << 20
+_ADDRESS = re.compile(rf"https://{re.escape(LOOPBACK)}:[0-9]{{1,5}}")
 _PORT_TAKEN = "address already in use"
 
 # Paths are relative to the server's folder, so that no path needs quoting and the socket's stays under its limit.
 # Root tokens can be generated over the Unix socket only: any process of the machine can open the TCP port, only the
-# owner the socket. mlock is gone from OpenBao 2.x; the user interface and telemetry are off by default and stay so.
+# owner the socket (OpenBao ignores the mode unless user and group are given). mlock is gone from OpenBao; the user
+# interface and telemetry are off by default and stay so.
 _CONFIG = """\
 # Written by `keyrung dev up` at each start; changes are lost.
 api_addr = "https://{loopback}:{port}"
@@ -47,6 +50,8 @@ listener "tcp" {{
 listener "unix" {{
   address = "admin.sock"
   socket_mode = "600"
+  socket_user = "{user}"
+  socket_group = "{group}"
   tls_disable = true
   disable_unauthed_generate_root_endpoints = false
 }}
@@ -82,9 +87,10 @@ class Server:
     def address(self) -> str | None:
         """Return https://127.0.0.1:PORT as last served, or None when there is none yet."""
         try:
-            return self._layout.address.read_text("ascii").strip() or None
+            text = self._layout.address.read_text("ascii").strip()
         except (OSError, ValueError):
             return None
+        return text if _ADDRESS.fullmatch(text) else None
 
     def client(self, *, token: str | None = None) -> Client:
         """Return a client of the TLS port.
@@ -173,7 +179,9 @@ class Server:
         remembered = self.address()
         if remembered is not None and is_free(int(remembered.rpartition(":")[2])):
             port = int(remembered.rpartition(":")[2])
-        text = _CONFIG.format(loopback=LOOPBACK, port=port, cluster_port=cluster_port)
+        text = _CONFIG.format(
+            loopback=LOOPBACK, port=port, cluster_port=cluster_port, user=os.getuid(), group=os.getgid()
+        )
         write_private(self._layout.config, text.encode())
         write_private(self._layout.address, f"https://{LOOPBACK}:{port}\n".encode())
 

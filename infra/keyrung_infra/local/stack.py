@@ -108,7 +108,7 @@ class Stack:
             InfraError: If the stack was never up.
         """
         address = self.openbao.server.address()
-        if address is None or self._missing():
+        if address is None:
             raise InfraError("the local stack has not been set up", fix="run keyrung dev up")
         return {
             "PULUMI_BACKEND_URL": self.layout.pulumi_state.as_uri(),
