@@ -131,18 +131,21 @@ def _use_up(core: Core, call: Call, factor: Factor, challenge: Challenge, proof:
     order in which they are written, so the limit holds however many come at once.
     """
     writes: tuple[Write, ...] = (
+        # First, so that a right answer during a wait costs the same as a wrong one.
+        ClearFailures(subject_id=challenge.subject_id, factor=factor.name, now_seconds=now_seconds),
         ConsumeChallenge(challenge_hash=challenge.challenge_hash),
         *proof.writes,
-        ClearFailures(subject_id=challenge.subject_id, factor=factor.name, now_seconds=now_seconds),
     )
     try:
-        core.audit.commit([call.done("success")], writes)
+        core.audit.commit([call.record("success")], writes)
     except ConditionFailedError as error:
         if isinstance(error.write, ConsumeChallenge):
             raise ChallengeRefusedError("used") from error
         if isinstance(error.write, AdvanceCounter):
             call.penalties = _penalties(core, challenge, factor)
             raise ChallengeRefusedError("code_used") from error
+        # Counts against the challenge like a wrong answer: else the challenges that survive a wait tell right codes.
+        call.penalties = (CountWrongAnswer(challenge_hash=challenge.challenge_hash),)
         raise ChallengeRefusedError("throttled") from error
 
 
@@ -171,7 +174,7 @@ def _issue(
         token = assertion.sign(claims, core.signer)
     except SigningFailedError as error:
         raise UnavailableError("signer") from error
-    core.audit.commit([call.done("success")])
+    core.audit.commit([call.record("success")])
     return models.AssertionIssued(assertion=token, expires_in=core.settings.assertion_ttl_seconds, acr=acr)
 
 

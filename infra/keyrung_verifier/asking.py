@@ -36,7 +36,7 @@ def evaluate(core: Core, call: Call, body: bytes) -> models.EvaluationResponse:
     asked = read_body(body, models.EvaluationRequest)
     _learn_session(call, asked)
     bundle, decision = _decide(core, call, asked)
-    core.audit.commit([call.done(decision.outcome, _first_reason(decision))])
+    core.audit.commit([call.record(decision.outcome, _first_reason(decision))])
     requirement = decision.requirement
     return models.EvaluationResponse(
         decision=decision.outcome == "allow",
@@ -134,7 +134,7 @@ def _keep(core: Core, call: Call, challenge: Challenge) -> None:
         content=to_stored(challenge),
         expires_at_seconds=challenge.expires_at_seconds,
     )
-    core.audit.commit([call.done("success")], [put])
+    core.audit.commit([call.record("success")], [put])
 
 
 def _visible(audit: AuditWriter, policy: PolicySet, attributes: dict[str, Value]) -> dict[str, Value]:

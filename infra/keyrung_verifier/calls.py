@@ -2,8 +2,8 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from keyrung_verifier.audit_writer import AuditWriter, Entry
 from keyrung_verifier.errors import RefusedError, StoreError, UnavailableError, UnexpectedError
@@ -20,20 +20,21 @@ class Call:
     """What is known about a call so far; it grows while the call runs.
 
     Attributes:
+        facts: Members of the call's `Entry`.
         penalties: Writes that go with the record if the call is refused.
     """
 
-    entry: Entry
+    facts: dict[str, Any] = field(repr=False)
     correlation_id: str
-    penalties: Sequence[Write] = field(default=())
+    penalties: Sequence[Write] = ()
 
     def learn(self, **facts: object) -> None:
         """Keep facts for the record."""
-        self.entry = replace(self.entry, **facts)  # type: ignore[arg-type] # the names and types are Entry's own
+        self.facts.update(facts)
 
-    def done(self, outcome: str, reason: str | None = None) -> Entry:
-        """Return the record of a call that succeeded."""
-        return replace(self.entry, outcome=outcome, reason=reason)
+    def record(self, outcome: str, reason: str | None = None) -> Entry:
+        """Return the record of a call that ended so."""
+        return Entry(**self.facts, outcome=outcome, reason=reason)
 
 
 class CallRunner:
@@ -54,7 +55,8 @@ class CallRunner:
             RefusedError: Nothing else leaves.
         """
         correlation_id = self.new_correlation_id()
-        call = Call(entry=Entry(event=event, actor=actor, correlation_id=correlation_id), correlation_id=correlation_id)
+        facts = {"event": event, "actor": actor, "correlation_id": correlation_id}
+        call = Call(facts=facts, correlation_id=correlation_id)
         try:
             return work(call)
         except RefusedError as error:
@@ -79,7 +81,7 @@ class CallRunner:
             raise UnavailableError("store", correlation_id=call.correlation_id) from error
 
     def _commit_refusal(self, call: Call, reason: str) -> None:
-        refused = replace(call.entry, outcome="refused", reason=reason)
+        refused = call.record("refused", reason)
         penalties = list(call.penalties)
         while True:
             try:
@@ -88,6 +90,6 @@ class CallRunner:
                 # A locked factor must not keep the challenge from counting, nor the other way round.
                 penalties.remove(error.write)
                 if isinstance(error.write, CountFailure):
-                    refused = replace(refused, reason="throttled")
+                    refused = call.record("refused", "throttled")
             else:
                 return

@@ -35,7 +35,7 @@ def spend(
         keep_until_seconds=claims.exp + 2 * CLOCK_SKEW_SECONDS,  # RFC 9449 section 11.1
     )
     try:
-        core.audit.commit([call.done("success")], [mark])
+        core.audit.commit([call.record("success")], [mark])
     except ConditionFailedError as error:
         raise AssertionRefusedError("used") from error
     return models.AssertionSpent(spent=True, sub=claims.sub, acr=claims.acr, auth_time=claims.auth_time, jti=claims.jti)

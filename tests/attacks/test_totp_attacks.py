@@ -165,6 +165,18 @@ def test_200_guesses_at_once_stop_at_the_first_wait_and_a_right_one_after_them_g
     assert _try(world, totp.code(world.clock.now())) == "throttled"
 
 
+def test_a_right_code_during_a_wait_leaves_the_same_traces_as_a_wrong_one(world: World) -> None:
+    totp = world.enrol_totp()
+    right, wrong = world.challenge_id(), world.challenge_id()
+    _fail(world, totp, 4)
+    for _ in range(5):
+        assert world.respond_code(right, totp.code(world.clock.now())).status == 403
+        assert world.respond_code(wrong, _wrong(world, totp)).status == 403
+
+    # Whether a challenge survives would otherwise tell whether its code was right.
+    assert world.view(right).without_correlation() == world.view(wrong).without_correlation()
+
+
 def test_a_failure_stays_counted_after_a_restart(world: World) -> None:
     totp = world.enrol_totp()
     _fail(world, totp, MAX_FAILURES)
