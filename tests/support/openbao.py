@@ -98,3 +98,9 @@ def kill_server(layout: OpenBaoLayout) -> None:
         os.kill(pid, signal.SIGKILL)
         with suppress(ChildProcessError):
             os.waitpid(pid, 0)
+
+
+def public_key(server: OpenBaoServer) -> str:
+    """Return the public half of the key `policy-signing-kept`, by which kept data is recognised."""
+    data = server.client("verifier").call("GET", "keyrung/keys/policy-signing-kept")["data"]
+    return str(data["keys"]["1"]["public_key"])
