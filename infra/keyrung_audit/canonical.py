@@ -16,6 +16,8 @@ JsonValue: TypeAlias = "bool | int | str | list[JsonValue] | dict[str, JsonValue
 # RFC 8785 writes numbers as IEEE 754 doubles: beyond this an integer has no exact form.
 MAX_SAFE_INTEGER = 2**53 - 1
 
+# RFC 8785 3.2: no white space, and only the escapes that JSON demands, which is what this encoder writes.
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 _BASE64URL = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 
 
@@ -28,11 +30,12 @@ def load_canonical(data: bytes) -> JsonValue:
     try:
         value: JsonValue = json.loads(
             data.decode("utf-8"),
-            object_pairs_hook=_unique_members,
+            object_pairs_hook=_sorted_members,
+            parse_int=_exact_integer,
             parse_float=_refuse_number,
             parse_constant=_refuse_number,
         )
-        canonical = _encode(value).encode("utf-8")
+        canonical = _ENCODER.encode(value).encode("utf-8")
     except (ValueError, RecursionError) as error:  # UnicodeError and JSONDecodeError are ValueErrors
         raise NotCanonicalError("it is not JSON of integers, texts, booleans, null, lists and objects") from error
     if canonical != data:
@@ -58,23 +61,19 @@ def encode_base64url(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
 
 
-def _encode(value: JsonValue) -> str:
-    if isinstance(value, dict):
-        # RFC 8785 3.2.3: members are sorted by their UTF-16 code units.
-        names = sorted(value, key=lambda name: name.encode("utf-16-be"))
-        return "{" + ",".join(f"{_encode(name)}:{_encode(value[name])}" for name in names) + "}"
-    if isinstance(value, list):
-        return "[" + ",".join(map(_encode, value)) + "]"
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) > MAX_SAFE_INTEGER:
-        raise ValueError("integer beyond the exact range")
-    return json.dumps(value, ensure_ascii=False)
-
-
-def _unique_members(pairs: Sequence[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
-    members = dict(pairs)
+def _sorted_members(pairs: Sequence[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
+    # RFC 8785 3.2.3: members are sorted by their UTF-16 code units.
+    members = dict(sorted(pairs, key=lambda pair: pair[0].encode("utf-16-be")))
     if len(members) != len(pairs):
         raise ValueError("repeated member")
     return members
+
+
+def _exact_integer(text: str) -> int:
+    value = int(text)
+    if abs(value) > MAX_SAFE_INTEGER:
+        raise ValueError("integer beyond the exact range")
+    return value
 
 
 def _refuse_number(_text: str) -> NoReturn:

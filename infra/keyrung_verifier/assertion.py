@@ -27,8 +27,9 @@ from keyrung_verifier.limits import (
 from keyrung_verifier.protocols import Signer
 from keyrung_verifier.strict import SHA256_BYTES, convert, decode_base64url, length_prefixed, parse_object
 
-# What an application needs beside the functions: the errors they raise.
+# What an application needs beside the functions: the errors they raise and the one setting for two clocks.
 __all__ = [
+    "CLOCK_SKEW_SECONDS",
     "TYPE",
     "AssertionInvalidError",
     "Claims",

@@ -1,0 +1,82 @@
+"""What an application tells the guard, and how a request ends that does not pass."""
+
+import json
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+Scalar = str | int | bool
+
+RETRY_AFTER_SECONDS = 5
+
+
+class GuardConfigError(ValueError):
+    """A setting of the guard makes no sense; the sentence names the fix."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """Who is asking, as the application's own session says; `properties` become `subject.*` attributes."""
+
+    subject_id: str
+    session_id: str
+    properties: Mapping[str, Scalar] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuardedRequest:
+    """The request a route's mapper looks at; `uri` is the public one, `params` come from the path pattern."""
+
+    method: str
+    uri: str
+    params: Mapping[str, str]
+    body: bytes = field(repr=False)
+
+    def json(self) -> dict[str, Any]:
+        """Return the body's JSON object; one that repeats a member could mean two things and is refused."""
+        value = json.loads(self.body, object_pairs_hook=_unique_members)
+        if not isinstance(value, dict):
+            raise ValueError("the body is no JSON object")
+        return value
+
+
+def _no_attributes(_request: GuardedRequest) -> Mapping[str, Scalar]:
+    return {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Action:
+    """What a route does, in the policy's words; `resource` gives its `resource.*` attributes or raises ValueError."""
+
+    name: str
+    resource: Callable[[GuardedRequest], Mapping[str, Scalar]] = _no_attributes
+
+
+class Refusal(Exception):  # noqa: N818 - an answer, not a fault
+    """Ends a request; `reason` goes to the log only."""
+
+    def __init__(self, status: int, error: str, reason: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(reason)
+        self.status, self.error, self.reason, self.headers = status, error, reason, dict(headers or {})
+
+
+def assertion_refused(reason: str) -> Refusal:
+    """Return the one answer to every assertion that does not fit; it carries no new challenge."""
+    return Refusal(403, "assertion_refused", reason)
+
+
+def unavailable(reason: str) -> NoReturn:
+    """End the request because nobody can decide it now."""
+    raise Refusal(503, "temporarily_unavailable", reason, {"Retry-After": str(RETRY_AFTER_SECONDS)})
+
+
+def _unique_members(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("the body repeats a member")
+    return members
