@@ -4,12 +4,11 @@ from pathlib import Path
 
 import pulumi
 
+from keyrung_infra.policy_text import policy_text
 from keyrung_infra.project import find_root
 from keyrung_infra.resources import Key, KeyVault, PolicySet, VerifierConfig
 from keyrung_infra.settings import StackSettings
 from keyrung_infra.verifier_document import verifier_document
-from keyrung_policies.canonical import canonical_bytes
-from keyrung_policies.compile import compile_catalog
 from keyrung_provisioners.api import Purpose
 
 settings = StackSettings.load()
@@ -31,29 +30,26 @@ def key(purpose: Purpose, vault: KeyVault, algorithm: str = "P-256") -> Key:
     )
 
 
-assertion = key(Purpose.ASSERTION_SIGNING, token)
-policy = key(Purpose.POLICY_SIGNING, transit)
-audit = key(Purpose.AUDIT_SIGNING, transit)
-seed = key(Purpose.CREDENTIAL_SEED, transit, "AES-256")
-
+keys = {
+    Purpose.ASSERTION_SIGNING: key(Purpose.ASSERTION_SIGNING, token),
+    Purpose.POLICY_SIGNING: key(Purpose.POLICY_SIGNING, transit),
+    Purpose.AUDIT_SIGNING: key(Purpose.AUDIT_SIGNING, transit),
+    Purpose.CREDENTIAL_SEED: key(Purpose.CREDENTIAL_SEED, transit, "AES-256"),
+}
 bundle = PolicySet(
     "policies",
-    policy=canonical_bytes(compile_catalog(find_root(Path(__file__).parent) / "policies" / "catalog")).decode(),
-    signing_key=policy,
+    policy=policy_text(find_root(Path(__file__).parent) / "policies" / "catalog"),
+    signing_key=keys[Purpose.POLICY_SIGNING],
     path=f"{settings.state_folder}/verifier/policy-bundle.json",
     lifetime_days=settings.bundle_lifetime_days,
 )
-verifier = VerifierConfig(
+VerifierConfig(
     "verifier",
-    document=verifier_document(
-        settings, bundle_path=bundle.path, assertion=assertion, policy=policy, audit=audit, seed=seed
-    ),
+    document=verifier_document(settings, keys, bundle_path=bundle.path),
     path=f"{settings.state_folder}/verifier/config.json",
 )
 
-pulumi.export("issuer", settings.issuer)
 pulumi.export("policyVersion", bundle.version)
 pulumi.export(
-    "keys",
-    {made.purpose: {"uri": made.uri, "thumbprint": made.thumbprint} for made in (assertion, policy, audit, seed)},
+    "keys", {purpose.value: {"uri": made.uri, "thumbprint": made.thumbprint} for purpose, made in keys.items()}
 )

@@ -44,7 +44,7 @@ class Key(pulumi.CustomResource):
             "algorithm": algorithm,
             "generation": generation,
             "deletionProtection": deletion_protection,
-            **dict.fromkeys(("uri", "thumbprint", "publicKeyPem", "state", "evidence")),
+            **dict.fromkeys(("uri", "thumbprint", "public_key_pem", "state", "evidence")),
         }
         super().__init__("keyrung:index:Key", name, properties, opts)
 

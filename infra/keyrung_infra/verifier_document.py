@@ -1,17 +1,23 @@
 """Puts together the verifier's configuration from what the stack declares and what its keys turned out to be."""
 
+from collections.abc import Mapping
+
 import pulumi
 
 from keyrung_infra.resources import Key
 from keyrung_infra.settings import StackSettings
+from keyrung_provisioners.api import Purpose
 from keyrung_provisioners.encoding import public_jwk
 
 
 def verifier_document(
-    settings: StackSettings, *, bundle_path: str, assertion: Key, policy: Key, audit: Key, seed: Key
+    settings: StackSettings, keys: Mapping[Purpose, Key], *, bundle_path: pulumi.Input[str]
 ) -> pulumi.Output[str]:
     """Return the configuration (JSON) once every key is known."""
     folder = settings.state_folder
+    policy, audit, seed = (
+        keys[purpose] for purpose in (Purpose.POLICY_SIGNING, Purpose.AUDIT_SIGNING, Purpose.CREDENTIAL_SEED)
+    )
     return pulumi.Output.json_dumps(
         {
             "issuer": settings.issuer,
@@ -24,7 +30,7 @@ def verifier_document(
                 "checkpoints": f"{folder}/verifier/checkpoints.jsonl",
                 "keys": [audit.public_key_pem.apply(public_jwk)],
             },
-            "assertion_key": _signing_key(assertion),
+            "assertion_key": _signing_key(keys[Purpose.ASSERTION_SIGNING]),
             "audit_key": _signing_key(audit),
             "seed_key": {"uri": seed.uri, "generation": seed.generation},
             "clients": settings.clients,

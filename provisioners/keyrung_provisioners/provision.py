@@ -7,10 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from keyrung_provisioners.api import KeyDescription, KeyManager, KeySpec
+from keyrung_provisioners.api import KeyDescription, KeyManager, KeySpec, Purpose
 from keyrung_provisioners.errors import KeyAlteredError, KeyConflictError, KeyMissingError, KeyRefusedError
 from keyrung_provisioners.inventory import Claim, Inventory, KeyRow
 from keyrung_provisioners.states import KeyState
+from keyrung_provisioners.uri import KeyUri
 
 CLAIM_ID_BYTES = 16
 
@@ -76,15 +77,24 @@ class Provisioner:
                 fix="choose another name, or take it over with `pulumi import`",
                 uri=str(spec.uri),
             )
-        weak = manager.deviations(spec, found)
-        if weak:
-            raise KeyRefusedError(
-                f"{spec.uri} is weaker than declared in {', '.join(weak)}",
-                fix="remove the key and check the store's defaults",
-                uri=str(spec.uri),
-                attributes=",".join(weak),
-            )
+        _refuse_weak(spec, found, manager)
         return self.inventory.record_created(row, found, adopted=adopted, now=self.now())
+
+    def take_over(self, owner: str, uri: KeyUri, purpose: Purpose, manager: KeyManager) -> KeyRow:
+        """Return the active row of an existing key that somebody else made, if it is as strong as one of ours."""
+        found = manager.describe(uri)
+        claim = Claim(owner=owner, generation=1, uri=uri, algorithm=found.algorithm, purpose=purpose)
+        with self.inventory.exclusive(owner, claim.generation):
+            claim_id = found.claim_id or self.token_bytes(CLAIM_ID_BYTES)
+            row, _ = self.inventory.claim(claim, claim_id=claim_id, now=self.now())
+            if row.fingerprint is None:
+                _refuse_weak(_spec(row), found, manager)
+                row = self.inventory.record_created(row, found, adopted=True, now=self.now())
+            else:
+                check_identity(row, manager)
+            if row.state is KeyState.PRE_ACTIVATION:
+                row = self.inventory.transition(row, KeyState.ACTIVE, now=self.now())
+            return row
 
     def retire(self, owner: str, generation: int, manager: KeyManager) -> None:
         """Destroy the key of one generation; already gone counts as done."""
@@ -132,6 +142,17 @@ def check_identity(row: KeyRow, manager: KeyManager) -> KeyDescription:
             attributes=",".join(weak),
         )
     return found
+
+
+def _refuse_weak(spec: KeySpec, found: KeyDescription, manager: KeyManager) -> None:
+    weak = manager.deviations(spec, found)
+    if weak:
+        raise KeyRefusedError(
+            f"{spec.uri} is weaker than declared in {', '.join(weak)}",
+            fix="remove the key and check the store's defaults",
+            uri=str(spec.uri),
+            attributes=",".join(weak),
+        )
 
 
 def _spec(row: KeyRow) -> KeySpec:

@@ -106,7 +106,7 @@ def _split(text: str) -> tuple[str, dict[str, str]]:
             raise InvalidSettingError(
                 f"{text!r} is malformed or repeats an attribute", fix="write scheme:name=value;name=value", uri=text
             )
-        attributes[name] = unquote(value, errors="strict")
+        attributes[name] = unquote(value)  # a malformed sequence becomes U+FFFD, which no pattern allows
     return scheme, attributes
 
 

@@ -1,10 +1,14 @@
-"""Between the engine's property values and plain Python values; an unknown value keeps a kind of its own."""
+"""Between the engine's property values and plain Python values; an unknown value keeps a kind of its own.
+
+The SDK hands an unknown value over as the text that stands for one on the wire, and can itself write only that text.
+"""
 
 from collections.abc import Mapping
 from enum import Enum
 from typing import Final
 
 from pulumi.provider.experimental.property_value import Computed, PropertyValue
+from pulumi.runtime.rpc import UNKNOWN as UNKNOWN_ON_THE_WIRE
 
 
 class Unknown(Enum):
@@ -21,7 +25,7 @@ Plain = str | bool | int | float | None | Unknown | list["Plain"] | dict[str, "P
 def to_plain(value: PropertyValue) -> Plain:
     """Return the Python value inside ``value``; whole numbers become int."""
     inner = value.value
-    if isinstance(inner, Computed):
+    if isinstance(inner, Computed) or inner == UNKNOWN_ON_THE_WIRE:
         return UNKNOWN
     if isinstance(inner, bool) or inner is None or isinstance(inner, str):
         return inner
@@ -37,7 +41,7 @@ def to_plain(value: PropertyValue) -> Plain:
 def from_plain(value: Plain) -> PropertyValue:
     """Return ``value`` as the engine takes it."""
     if value is UNKNOWN:
-        return PropertyValue.computed()
+        return PropertyValue(UNKNOWN_ON_THE_WIRE)
     if isinstance(value, bool) or value is None or isinstance(value, str):
         return PropertyValue(value)
     if isinstance(value, (int, float)):

@@ -19,7 +19,7 @@ class _Record(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Base: immutable, and a misspelt member is an error."""
 
 
-class SigningKey(_Record):
+class SigningKey(_Record, frozen=True):
     """A provisioned signing key, by name and public half."""
 
     uri: Text
@@ -29,28 +29,28 @@ class SigningKey(_Record):
     jwk: dict[str, str]
 
 
-class SealingKey(_Record):
+class SealingKey(_Record, frozen=True):
     """A provisioned symmetric key."""
 
     uri: Text
     generation: int
 
 
-class Tls(_Record):
+class Tls(_Record, frozen=True):
     """Files of the server's certificate and key, relative to the project."""
 
     certificate: Text
     key: Text
 
 
-class Policy(_Record):
+class Policy(_Record, frozen=True):
     """Where the signed bundle lies, and the public keys whose signature counts, by thumbprint."""
 
     bundle: Text
     keys: dict[str, dict[str, str]]
 
 
-class Audit(_Record):
+class Audit(_Record, frozen=True):
     """Where the log and its checkpoints lie, and the public keys that sign checkpoints."""
 
     store: Text
@@ -58,7 +58,7 @@ class Audit(_Record):
     keys: list[dict[str, str]]
 
 
-class Client(_Record):
+class Client(_Record, frozen=True):
     """An application that may ask for decisions; its assertions name ``audience``."""
 
     client_id: Text
@@ -66,7 +66,7 @@ class Client(_Record):
     secret: SecretReference
 
 
-class Settings(_Record):
+class Settings(_Record, frozen=True):
     """Everything the verifier needs.
 
     Attributes:

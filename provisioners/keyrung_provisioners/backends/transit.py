@@ -6,6 +6,7 @@ URI: ``transit:mount=MOUNT;name=NAME``. Settings: ``transitAddress`` (https URL)
 
 import base64
 import binascii
+import threading
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -53,7 +54,7 @@ class TransitKeyManager:
         self._address = address
         self._token = token
         self._ca_file = ca_file
-        self._client: Any = None
+        self._clients = threading.local()  # an HTTP session must not be shared between threads
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, str], *, root: Path) -> Self:
@@ -277,15 +278,16 @@ class TransitKeyManager:
         )
 
     def _connected(self) -> Any:
-        if self._client is None:
+        client: Any = getattr(self._clients, "client", None)
+        if client is None:
             if not self._ca_file.is_file():
                 raise InvalidSettingError(
                     "the vault's CA file is missing", fix="set keyrung:transitCaFile (locally: keyrung dev up)"
                 )
-            self._client = hvac.Client(
+            client = self._clients.client = hvac.Client(
                 url=self._address(), token=self._token(), verify=str(self._ca_file), timeout=_TIMEOUT_SECONDS
             )
-        return self._client
+        return client
 
 
 def _mark(owner: str) -> str:

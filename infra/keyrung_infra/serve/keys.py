@@ -1,0 +1,82 @@
+"""Provisioned keys as the verifier wants them: opened by URI, refused when they are not the declared ones."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import cast
+
+from keyrung_infra.errors import InfraError
+from keyrung_infra.serve.settings import SealingKey, SigningKey
+from keyrung_provisioners import encoding
+from keyrung_provisioners.algorithms import algorithm
+from keyrung_provisioners.api import Capability, KeyManager, Sealing, Signing
+from keyrung_provisioners.uri import KeyUri
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProvisionedSigner:
+    """A `keyrung_verifier.protocols.Signer` over a provisioned key."""
+
+    uri: KeyUri
+    key_uri: str
+    key_id: str
+    generation: int
+    state: str
+    algorithm: str
+    public_jwk: Mapping[str, str]
+    signing: Signing = field(repr=False)
+
+    def sign(self, data: bytes) -> bytes:
+        """Return the signature over ``data`` in JOSE form."""
+        return self.signing.sign(self.uri, data)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProvisionedSealer:
+    """A `keyrung_verifier.protocols.Sealer` over a provisioned key."""
+
+    uri: KeyUri
+    key_uri: str
+    generation: int
+    sealing: Sealing = field(repr=False)
+
+    def seal(self, plaintext: bytes, *, context: bytes) -> str:
+        """Return ``plaintext`` sealed under ``context``."""
+        return self.sealing.seal(self.uri, plaintext, context=context)
+
+    def open(self, sealed: str, *, context: bytes) -> bytes:
+        """Return what was sealed under ``context``."""
+        return self.sealing.open(self.uri, sealed, context=context)
+
+
+def open_signer(key: SigningKey, managers: Mapping[str, KeyManager]) -> ProvisionedSigner:
+    """Return the signer for ``key``; the store must hold exactly the declared public key."""
+    uri = KeyUri.parse(key.uri)
+    manager = managers[uri.scheme]
+    if Capability.SIGNING not in manager.capabilities:
+        raise InfraError(f"{uri} cannot sign", fix="declare a signing key in the stack")
+    found = manager.describe(uri)
+    if found.fingerprint != key.thumbprint or found.public_key_pem is None:
+        raise InfraError(
+            f"{uri} is declared with thumbprint {key.thumbprint}, and the store holds {found.fingerprint}",
+            fix="run `pulumi refresh` and find out who replaced it",
+            uri=str(uri),
+        )
+    return ProvisionedSigner(
+        uri=uri,
+        key_uri=str(uri),
+        key_id=key.thumbprint,
+        generation=key.generation,
+        state=key.state,
+        algorithm=algorithm(found.algorithm).jwa or "",
+        public_jwk=encoding.public_jwk(found.public_key_pem),
+        signing=cast(Signing, manager),
+    )
+
+
+def open_sealer(key: SealingKey, managers: Mapping[str, KeyManager]) -> ProvisionedSealer:
+    """Return the sealer for ``key``; the store must hold it."""
+    uri = KeyUri.parse(key.uri)
+    manager = managers[uri.scheme]
+    if Capability.SEALING not in manager.capabilities:
+        raise InfraError(f"{uri} cannot seal", fix="declare a credential-seed key in the stack")
+    return ProvisionedSealer(uri=uri, key_uri=str(uri), generation=key.generation, sealing=cast(Sealing, manager))

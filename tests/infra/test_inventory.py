@@ -1,0 +1,139 @@
+"""The inventory: a claim has one winner, a living key one owner, and each change of state one event."""
+
+import stat
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from keyrung_infra.inventory.sqlite import SqliteInventory
+from keyrung_provisioners.api import KeyDescription, Purpose
+from keyrung_provisioners.errors import BackendUnavailableError, KeyConflictError, KeyRefusedError
+from keyrung_provisioners.inventory import Claim
+from keyrung_provisioners.states import KeyState
+from keyrung_provisioners.uri import KeyUri
+
+_NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+_URI = KeyUri("transit", "keyrung", "audit")
+
+
+def _claim(owner: str = "urn:a", generation: int = 1, uri: KeyUri = _URI) -> Claim:
+    return Claim(owner=owner, generation=generation, uri=uri, algorithm="P-256", purpose=Purpose.AUDIT_SIGNING)
+
+
+def _description() -> KeyDescription:
+    return KeyDescription(
+        uri=_URI,
+        algorithm="P-256",
+        fingerprint="t",
+        public_key_pem="pem",
+        claim_id=None,
+        attributes={"exportable": False},
+    )
+
+
+_CLAIMANT = """
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from keyrung_infra.inventory.sqlite import SqliteInventory
+from keyrung_provisioners.api import Purpose
+from keyrung_provisioners.errors import KeyConflictError
+from keyrung_provisioners.inventory import Claim
+from keyrung_provisioners.uri import KeyUri
+
+uri = KeyUri("transit", "keyrung", "audit")
+claim = Claim(owner=sys.argv[2], generation=1, uri=uri, algorithm="P-256", purpose=Purpose.AUDIT_SIGNING)
+sys.stdin.readline()
+try:
+    SqliteInventory(Path(sys.argv[1])).claim(claim, claim_id=b"1", now=datetime.now(UTC))
+except KeyConflictError:
+    sys.exit(3)
+"""
+
+
+def test_of_eight_processes_that_claim_one_uri_exactly_one_wins(tmp_path: Path) -> None:
+    path = tmp_path / "inventory.db"
+    running = [
+        subprocess.Popen([sys.executable, "-c", _CLAIMANT, str(path), f"urn:{n}"], stdin=subprocess.PIPE)
+        for n in range(8)
+    ]
+    codes = []
+    for process in running:
+        process.communicate(b"go\n", timeout=60)
+        codes.append(process.returncode)
+    assert sorted(codes) == [0] + [3] * 7
+    assert len(SqliteInventory(path).rows()) == 1
+
+
+def test_claiming_again_gives_the_first_row_back(tmp_path: Path) -> None:
+    inventory = SqliteInventory(tmp_path / "inventory.db")
+    first, new = inventory.claim(_claim(), claim_id=b"1", now=_NOW)
+    again, new_again = inventory.claim(_claim(), claim_id=b"2", now=_NOW)
+    assert (new, new_again) == (True, False)
+    assert again == first
+
+
+def test_a_generation_cannot_be_claimed_for_something_else(tmp_path: Path) -> None:
+    inventory = SqliteInventory(tmp_path / "inventory.db")
+    inventory.claim(_claim(), claim_id=b"1", now=_NOW)
+    with pytest.raises(KeyConflictError, match="raise `generation` to 2"):
+        inventory.claim(_claim(uri=KeyUri("transit", "keyrung", "other")), claim_id=b"2", now=_NOW)
+
+
+def test_a_row_survives_being_read_from_another_connection(tmp_path: Path) -> None:
+    inventory = SqliteInventory(tmp_path / "inventory.db")
+    row, _ = inventory.claim(_claim(), claim_id=b"1", now=_NOW)
+    row = inventory.record_created(row, _description(), adopted=False, now=_NOW)
+    row = inventory.transition(row, KeyState.ACTIVE, now=_NOW)
+    other = SqliteInventory(tmp_path / "inventory.db")
+    assert other.find(_URI) == row
+    assert other.row("urn:a", 1) == row
+    assert other.find(KeyUri("transit", "keyrung", "other")) is None
+
+
+def test_each_change_of_state_is_one_event_in_order(tmp_path: Path) -> None:
+    inventory = SqliteInventory(tmp_path / "inventory.db")
+    row, _ = inventory.claim(_claim(), claim_id=b"1", now=_NOW)
+    row = inventory.record_created(row, _description(), adopted=False, now=_NOW)
+    row = inventory.transition(row, KeyState.ACTIVE, now=_NOW)
+    inventory.transition(row, KeyState.DESTROYED, now=_NOW)
+    events = inventory.events()
+    assert [event.event for _, event in events] == ["key.claimed", "key.created", "key.activated", "key.destroyed"]
+    assert len({event.event_id for _, event in events}) == 4
+    assert [event.event for _, event in inventory.events(after=events[1][0])] == ["key.activated", "key.destroyed"]
+
+
+def test_a_forbidden_transition_changes_nothing_and_leaves_no_event(tmp_path: Path) -> None:
+    inventory = SqliteInventory(tmp_path / "inventory.db")
+    row, _ = inventory.claim(_claim(), claim_id=b"1", now=_NOW)
+    with pytest.raises(KeyRefusedError):
+        inventory.transition(row, KeyState.SUSPENDED, now=_NOW)
+    assert inventory.row("urn:a", 1) == row
+    assert len(inventory.events()) == 1
+
+
+def test_a_destroyed_key_frees_its_uri_for_the_next_generation_only(tmp_path: Path) -> None:
+    inventory = SqliteInventory(tmp_path / "inventory.db")
+    row, _ = inventory.claim(_claim(), claim_id=b"1", now=_NOW)
+    inventory.transition(row, KeyState.DESTROYED, now=_NOW)
+    _, new = inventory.claim(_claim(generation=2), claim_id=b"2", now=_NOW)
+    assert new
+    kept, new = inventory.claim(_claim(), claim_id=b"3", now=_NOW)
+    assert (kept.state, new) == (KeyState.DESTROYED, False)
+
+
+def test_the_file_is_readable_by_its_owner_only(tmp_path: Path) -> None:
+    path = tmp_path / "state" / "inventory.db"
+    SqliteInventory(path).rows()
+    for file in path.parent.rglob("*"):
+        assert stat.S_IMODE(file.stat().st_mode) & 0o077 == 0, file
+
+
+def test_a_file_that_is_no_database_is_one_clear_error(tmp_path: Path) -> None:
+    path = tmp_path / "inventory.db"
+    path.write_bytes(b"not a database, but long enough to be looked at as one" * 100)
+    with pytest.raises(BackendUnavailableError, match="cannot be used"):
+        SqliteInventory(path).rows()
