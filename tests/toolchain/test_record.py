@@ -17,6 +17,8 @@ NAMES = ("pulumi", "bao", "softhsm2-util", "softhsm-module")
 @pytest.fixture
 def recorded(context: Context, program: Callable[..., Path], tmp_path: Path) -> dict[str, Path]:
     """A finished set-up."""
+    for name in ("python", "keyrung"):
+        program(context.places.bin / name, name)
     paths = {name: program(tmp_path / "tools" / name, name) for name in NAMES}
     record.save(context, [Tool(name=name, path=path, version="1.2.3", origin="x") for name, path in paths.items()])
     return paths
@@ -46,6 +48,14 @@ def test_a_touched_tool_is_noticed(context: Context, recorded: dict[str, Path]) 
 
 def test_a_missing_tool_is_noticed(context: Context, recorded: dict[str, Path]) -> None:
     recorded["pulumi"].unlink()
+
+    assert not record.current(context, NAMES)
+
+
+@pytest.mark.usefixtures("recorded")
+@pytest.mark.parametrize("name", ["python", "keyrung"])
+def test_a_damaged_environment_is_noticed(context: Context, name: str) -> None:
+    (context.places.bin / name).unlink()
 
     assert not record.current(context, NAMES)
 

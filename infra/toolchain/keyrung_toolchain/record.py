@@ -41,6 +41,7 @@ def current(context: Context, names: Iterable[str]) -> bool:
         entries = record["tools"]
         return (
             record["fingerprint"] == fingerprint(context.places)
+            and all(path.exists() for path in (context.places.python, context.places.bin / "keyrung"))
             and set(names) <= set(entries)
             and all(_signature(Path(entry["path"])) == entry["signature"] for entry in entries.values())
         )
