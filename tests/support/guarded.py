@@ -1,0 +1,156 @@
+"""An application behind the guard, in process, in front of a real verifier."""
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import httpx
+from support.verifier import CLIENT, ORIGIN, World
+
+from keyrung_verifier.entry import WebRequest, serve
+from keyrung_verifier.guard import Action, GuardedRequest, Session, StepUpGuard
+from keyrung_verifier.guard.model import Message, Receive, Scope, Send
+
+PUBLIC_URL = "https://bank.example"
+ALICE = {"Authorization": "Bearer alice"}
+Handler = Callable[[httpx.Request], httpx.Response]
+
+
+def shell(world: World) -> Handler:
+    """Return the smallest shell around a verifier: what a web server would do, without one."""
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        reply = serve(
+            world.verifier,
+            WebRequest(
+                method=request.method,
+                path=request.url.path,
+                authorization=request.headers.get("Authorization"),
+                body=request.content,
+            ),
+        )
+        return httpx.Response(reply.status, headers=dict(reply.headers), content=reply.body)
+
+    return handle
+
+
+def identify(scope: Scope) -> Session | None:
+    names = {b"Bearer alice": "alice", b"Bearer bob": "bob", b"Bearer robot": "robot"}
+    name = next((names.get(value) for header, value in scope["headers"] if header == b"authorization"), None)
+    kind = "machine" if name == "robot" else "person"
+    return None if name is None else Session(subject_id=name, session_id=f"sid-{name}", properties={"kind": kind})
+
+
+def transfer(request: GuardedRequest) -> Mapping[str, str | int | bool]:
+    body = request.json()
+    return {"amount_minor": body["amount_minor"], "currency": body["currency"], "payee": body["payee"]}
+
+
+ROUTES = {
+    "GET /accounts": Action(name="accounts.read"),
+    "GET /accounts/{id}": Action(name="accounts.read"),
+    "POST /profile": Action(name="profile.update"),
+    "POST /transfers": Action(name="payments.transfer", resource=transfer),
+    "GET /customers/export": Action(name="customers.export"),
+}
+
+
+class Recorder:
+    """The application: it answers 200 and remembers what reached it."""
+
+    def __init__(self) -> None:
+        self.bodies: list[bytes] = []
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body = b""
+        while True:
+            message = await receive()
+            body += message.get("body", b"")
+            if not message.get("more_body"):
+                break
+        self.bodies.append(body)
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"passed"})
+
+
+class Guarded:
+    """The application with its guard; `verifier` may be replaced to break things on the way."""
+
+    def __init__(self, world: World, verifier: Handler | None = None) -> None:
+        self.world = world
+        self.verifier = verifier or shell(world)
+        self.calls: list[httpx.Request] = []
+        self.app = Recorder()
+        self.guard = StepUpGuard(
+            self.app,
+            verifier_url=ORIGIN,
+            public_url=PUBLIC_URL,
+            client_id=CLIENT.client_id,
+            client_secret=CLIENT.secret,
+            audience=CLIENT.audience,
+            issuer=ORIGIN,
+            routes=ROUTES,
+            identify=identify,
+            http=httpx.AsyncClient(transport=httpx.MockTransport(self._carry)),
+            now=world.clock.now,
+        )
+
+    def _carry(self, request: httpx.Request) -> httpx.Response:
+        self.calls.append(request)
+        return self.verifier(request)
+
+    @property
+    def called(self) -> list[str]:
+        """The paths that the verifier was asked for."""
+        return [request.url.path for request in self.calls]
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: Mapping[str, str] | list[tuple[str, str]] = ALICE,
+        body: object = None,
+        assertion: str | None = None,
+    ) -> httpx.Response:
+        sent = list(headers.items()) if isinstance(headers, Mapping) else list(headers)
+        if assertion is not None:
+            sent.append(("Step-Up-Assertion", assertion))
+        content = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
+
+        async def send() -> httpx.Response:
+            transport = httpx.ASGITransport(app=self.guard)
+            async with httpx.AsyncClient(transport=transport, base_url="https://whatever.example") as client:
+                return await client.request(method, path, headers=sent, content=content)
+
+        return asyncio.run(send())
+
+    def raw(self, scope: Mapping[str, Any], messages: list[Message]) -> list[Message]:
+        """Send a hand-made ASGI exchange; return what the guard sent."""
+        sent: list[Message] = []
+        waiting = list(messages)
+
+        async def receive() -> Message:
+            return waiting.pop(0)
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+
+        asyncio.run(self.guard(dict(scope), receive, send))
+        return sent
+
+    def step_up(self, answer: httpx.Response, code: str) -> str:
+        """Return the assertion that a code earns for the challenge of a refused request."""
+        uri = challenge_of(answer)["stepup_uri"]
+        earned = self.world.respond_code(uri.rpartition("/")[2], code)
+        assert earned.status == 200, earned.body
+        return str(earned.body["assertion"])
+
+
+def challenge_of(answer: httpx.Response) -> dict[str, str]:
+    """Return the parameters of a step-up challenge."""
+    scheme, _, rest = answer.headers["WWW-Authenticate"].partition(" ")
+    assert scheme == "Bearer"
+    pairs = (part.partition("=") for part in rest.split(", "))
+    return {name: value.strip('"') for name, _, value in pairs}
