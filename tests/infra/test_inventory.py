@@ -60,10 +60,11 @@ def test_of_eight_processes_that_claim_one_uri_exactly_one_wins(tmp_path: Path) 
         subprocess.Popen([sys.executable, "-c", _CLAIMANT, str(path), f"urn:{n}"], stdin=subprocess.PIPE)
         for n in range(8)
     ]
-    codes = []
     for process in running:
-        process.communicate(b"go\n", timeout=60)
-        codes.append(process.returncode)
+        assert process.stdin is not None
+        process.stdin.write(b"go\n")
+        process.stdin.close()
+    codes = [process.wait(timeout=60) for process in running]
     assert sorted(codes) == [0] + [3] * 7
     assert len(SqliteInventory(path).rows()) == 1
 

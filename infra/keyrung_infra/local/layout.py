@@ -165,6 +165,11 @@ class Layout:
         return self.state / "tls" / "server-key.pem"
 
     @property
+    def verifier_address(self) -> Path:
+        """One line, https://localhost:PORT, where the verifier listens; the deployed configuration refers to it."""
+        return self.state / "verifier" / "address"
+
+    @property
     def sample_client_secret(self) -> Path:
         """One line, the client secret of the sample API."""
         return self.state / "clients" / SAMPLE_CLIENT

@@ -28,12 +28,12 @@ RULES: Mapping[str, _Rules] = {
         f"{TRANSIT_MOUNT}/sign/policy-signing*": ("update",),
         f"{TRANSIT_MOUNT}/verify/*": ("update",),
         f"{TRANSIT_MOUNT}/hmac/credential-seed*": ("update",),
-        f"{TRANSIT_MOUNT}/encrypt/credential-seed*": ("update",),
     },
     "verifier": {
         f"{TRANSIT_MOUNT}/keys/+": ("read",),
         f"{TRANSIT_MOUNT}/sign/audit-signing*": ("update",),
         f"{TRANSIT_MOUNT}/hmac/credential-seed*": ("update",),
+        f"{TRANSIT_MOUNT}/encrypt/credential-seed*": ("update",),
         f"{TRANSIT_MOUNT}/decrypt/credential-seed*": ("update",),
     },
     "auditor": {

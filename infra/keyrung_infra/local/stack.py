@@ -17,6 +17,7 @@ from keyrung_infra.local.folders import ensure_private
 from keyrung_infra.local.layout import PULUMI_PASSPHRASE, TOKEN_LABEL, Layout
 from keyrung_infra.local.locks import exclusive
 from keyrung_infra.local.openbao import OpenBao, OpenBaoStatus
+from keyrung_infra.local.ports import free_ports
 from keyrung_infra.local.server import stop_server
 from keyrung_infra.local.softhsm import SoftHsm, SoftHsmStatus
 from keyrung_infra.tools import Tools
@@ -135,6 +136,7 @@ class Stack:
         ensure_private(
             layout.verifier_certificate.parent,
             layout.sample_client_secret.parent,
+            layout.verifier_address.parent,
             layout.pulumi_passphrase.parent,
             layout.pulumi_state,
             layout.pulumi_home,
@@ -146,6 +148,9 @@ class Stack:
             authority_key=layout.openbao.ca_key,
             now=self._now(),
         )
+        if not layout.verifier_address.is_file():
+            # localhost, not 127.0.0.1: the name stands in the certificate and can be a WebAuthn RP id.
+            write_private(layout.verifier_address, f"https://localhost:{free_ports(1)[0]}\n".encode())
         if not layout.sample_client_secret.is_file():
             secret = self._token_bytes(_CLIENT_SECRET_BYTES).hex()
             write_private(layout.sample_client_secret, f"{secret}\n".encode())
@@ -161,6 +166,7 @@ class Stack:
             layout.softhsm.pin,
             layout.verifier_certificate,
             layout.verifier_certificate_key,
+            layout.verifier_address,
             layout.sample_client_secret,
             layout.pulumi_state,
             layout.pulumi_home,

@@ -34,7 +34,7 @@ def keys(openbao: OpenBaoServer) -> Iterator[dict[str, str]]:
 
 
 def _sealed(openbao: OpenBaoServer, name: str) -> str:
-    answer = openbao.client("deployer").call("POST", f"keyrung/encrypt/{name}", {"plaintext": _TEXT})
+    answer = openbao.client("verifier").call("POST", f"keyrung/encrypt/{name}", {"plaintext": _TEXT})
     return str(answer["data"]["ciphertext"])
 
 
@@ -53,12 +53,12 @@ _ALLOWED = {
         ("POST", "keyrung/sign/{policy-signing}"),
         ("POST", "keyrung/sign/{policy-signing}/sha2-256"),
         ("POST", "keyrung/verify/{policy-signing}"),
-        ("POST", "keyrung/encrypt/{credential-seed}"),
         _SEED_MAC,
     ],
     "verifier": [
         ("GET", "keyrung/keys/{audit-signing}"),
         ("POST", "keyrung/sign/{audit-signing}"),
+        ("POST", "keyrung/encrypt/{credential-seed}"),
         ("POST", "keyrung/decrypt/{credential-seed}"),
         _SEED_MAC,
     ],
@@ -92,13 +92,13 @@ _REFUSED = {
     "deployer": [
         *_NEVER,
         ("POST", "keyrung/sign/{audit-signing}"),
+        ("POST", "keyrung/encrypt/{credential-seed}"),
         ("POST", "keyrung/decrypt/{credential-seed}"),
     ],
     "verifier": [
         *_NEVER,
         ("LIST", "keyrung/keys"),
         ("POST", "keyrung/sign/{policy-signing}"),
-        ("POST", "keyrung/encrypt/{credential-seed}"),
         ("POST", "keyrung/verify/{policy-signing}"),
         ("POST", "keyrung/keys/{credential-seed}/config"),
         ("POST", "keyrung/keys/new"),

@@ -10,8 +10,10 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -59,7 +61,7 @@ def _module(path: str) -> _Module:
         if not Path(path).is_file():
             raise BackendMissingError(f"there is no PKCS#11 module at {path}", fix="set pkcs11Module to the module")
         try:
-            known = _modules[path] = _Module(path, pkcs11.lib(path), os.getpid())
+            known = _modules[path] = _Module(path, _in_thread_of_its_own(partial(pkcs11.lib, path)), os.getpid())
         except (pkcs11.PKCS11Error, RuntimeError, OSError) as error:
             raise BackendMissingError(
                 f"the PKCS#11 module {path} cannot be loaded", fix="check the module and its configuration"
@@ -70,8 +72,18 @@ def _module(path: str) -> _Module:
     return known
 
 
+def _in_thread_of_its_own(call: Callable[[], T]) -> T:
+    """Return what ``call`` answers, made in a thread that ends with it.
+
+    SoftHSM shares the process's OpenSSL and leaves errors in the calling thread's queue when it initialises. Python's
+    ssl module would take such a left-over for an error of its next TLS read in that thread.
+    """
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        return thread.submit(call).result()
+
+
 def _reinitialize(module: _Module) -> None:
-    module.lib.reinitialize()
+    _in_thread_of_its_own(module.lib.reinitialize)
     module.epoch += 1
 
 

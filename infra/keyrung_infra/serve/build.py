@@ -1,0 +1,119 @@
+"""Puts the verifier together from its configuration: provisioned keys, store, log, policy."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC
+from pathlib import Path
+
+from keyrung_infra.inventory.sqlite import SqliteInventory
+from keyrung_infra.serve.keys import ProvisionedSealer, open_sealer, open_signer
+from keyrung_infra.serve.settings import Settings
+from keyrung_provisioners.inventory import KeyEvent
+from keyrung_provisioners.registry import open_manager
+from keyrung_provisioners.sources import resolve
+from keyrung_provisioners.uri import KeyUri
+from keyrung_verifier.audit_writer import AuditWriter
+from keyrung_verifier.callers import Client
+from keyrung_verifier.checkpoints import CheckpointFile
+from keyrung_verifier.credentials import Credentials
+from keyrung_verifier.policy_source import FilePolicySource
+from keyrung_verifier.service import Verifier
+from keyrung_verifier.settings import VerifierSettings
+from keyrung_verifier.store.sqlite import SqliteStore
+from keyrung_verifier.system import SystemClock, SystemRandom
+
+
+class KeyEvents:
+    """What happened to keys since it was last asked, from the inventory."""
+
+    def __init__(self, inventory: SqliteInventory) -> None:
+        """Begin at the inventory's first event; a repeat is harmless, since events carry an id."""
+        self._inventory = inventory
+        self._position = 0
+
+    def new(self) -> Iterator[Mapping[str, object]]:
+        """Yield the events that came since the last call, oldest first, as the audit log takes them."""
+        for position, event in self._inventory.events(after=self._position):
+            yield _audit_form(event)
+            self._position = position
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """The verifier and what else works on its store."""
+
+    issuer: str
+    verifier: Verifier
+    audit: AuditWriter
+    credentials: Credentials
+    sealer: ProvisionedSealer
+    key_events: KeyEvents = field(repr=False)
+
+
+def build(settings: Settings, root: Path) -> Parts:
+    """Return the verifier of ``settings``; relative paths start at ``root``.
+
+    Raises:
+        InvalidSettingError: If a reference cannot be resolved.
+        BackendUnavailableError: If a key store cannot be reached.
+        InfraError: If a store holds another key than the declared one.
+    """
+    clock, random = SystemClock(), SystemRandom()
+    issuer = resolve(settings.issuer, root=root)
+    schemes = {KeyUri.parse(key.uri).scheme for key in (settings.assertion_key, settings.audit_key, settings.seed_key)}
+    managers = {scheme: open_manager(scheme, settings.backends, root=root) for scheme in schemes}
+    store = SqliteStore(root / settings.store)
+    audit = AuditWriter(
+        store=store,
+        signer=open_signer(settings.audit_key, managers),
+        checkpoints=CheckpointFile(root / settings.audit.checkpoints),
+        clock=clock,
+        random=random,
+    )
+    sealer = open_sealer(settings.seed_key, managers)
+    verifier = Verifier(
+        settings=VerifierSettings(public_url=issuer, clients=_clients(settings, root)),
+        policy_source=FilePolicySource(
+            root / settings.policy.bundle, trusted_keys=settings.policy.keys, store=store, audit=audit, clock=clock
+        ),
+        store=store,
+        signer=open_signer(settings.assertion_key, managers),
+        sealer=sealer,
+        audit=audit,
+        clock=clock,
+        random=random,
+    )
+    return Parts(
+        issuer=issuer,
+        verifier=verifier,
+        audit=audit,
+        credentials=Credentials(store=store, audit=audit, clock=clock, random=random),
+        sealer=sealer,
+        key_events=KeyEvents(SqliteInventory(root / settings.inventory)),
+    )
+
+
+def _clients(settings: Settings, root: Path) -> list[Client]:
+    return [
+        Client(
+            client_id=client.client_id,
+            audience=client.audience,
+            secret=resolve(client.secret, root=root, secret=True),
+        )
+        for client in settings.clients
+    ]
+
+
+def _audit_form(event: KeyEvent) -> Mapping[str, object]:
+    return {
+        "event": event.event,
+        "event_id": event.event_id,
+        "purpose": event.purpose.value,
+        "at": event.at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        "key": {
+            "uri": event.uri,
+            "generation": event.generation,
+            "state": event.state.value,
+            "thumbprint": event.fingerprint,
+        },
+    }

@@ -1,0 +1,68 @@
+"""A person's own PKCS#11 token: a key pair generated on it in advance, and signatures by it later."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from secrets import token_bytes
+from typing import cast
+
+from keyrung_provisioners import encoding
+from keyrung_provisioners.api import AttributeValue, KeyManager, KeySpec, Purpose, Signing
+from keyrung_provisioners.errors import KeyMissingError, KeyRefusedError
+from keyrung_provisioners.provision import CLAIM_ID_BYTES
+from keyrung_provisioners.registry import open_manager
+from keyrung_provisioners.uri import KeyUri, VaultUri
+
+_KEY_NAME = "step-up"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserKey:
+    """The step-up key on a person's token.
+
+    Attributes:
+        evidence: The protective attributes as the token reported them; `hardware` says whether its slot is hardware.
+    """
+
+    uri: str
+    public_jwk: Mapping[str, str]
+    evidence: Mapping[str, AttributeValue]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserToken:
+    """A token that is plugged in, with the PIN that its owner gave."""
+
+    uri: KeyUri
+    manager: KeyManager = field(repr=False)
+
+    def sign(self, data: bytes) -> bytes:
+        """Return the signature over ``data`` by the step-up key, in JOSE form."""
+        return cast(Signing, self.manager).sign(self.uri, data)
+
+
+def open_user_token(label: str, settings: Mapping[str, str], *, root: Path) -> UserToken:
+    """Return the token ``label``; ``settings`` are those of the PKCS#11 back end."""
+    return UserToken(uri=VaultUri("pkcs11", label).key(_KEY_NAME), manager=open_manager("pkcs11", settings, root=root))
+
+
+def provision_user_key(label: str, settings: Mapping[str, str], *, root: Path) -> UserKey:
+    """Generate the step-up key on the token ``label``, or return the one it has; the private half never leaves it.
+
+    Raises:
+        KeyRefusedError: If the key on the token is weaker than one generated there.
+    """
+    token = open_user_token(label, settings, root=root)
+    spec = KeySpec(
+        uri=token.uri, algorithm="P-256", purpose=Purpose.USER_CREDENTIAL, claim_id=token_bytes(CLAIM_ID_BYTES)
+    )
+    try:
+        found = token.manager.describe(token.uri)
+    except KeyMissingError:
+        found = token.manager.create(spec)
+    weak = token.manager.deviations(spec, found)
+    if weak or found.public_key_pem is None:
+        raise KeyRefusedError(
+            f"the key {token.uri} falls short in {', '.join(weak)}", fix="remove it and add the credential again"
+        )
+    return UserKey(uri=str(token.uri), public_jwk=encoding.public_jwk(found.public_key_pem), evidence=found.attributes)
