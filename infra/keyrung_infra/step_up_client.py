@@ -7,7 +7,6 @@ begins with that origin, so a page in between cannot have it signed for somewher
 import base64
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -23,11 +22,8 @@ from keyrung_verifier.strict import length_prefixed
 _TIMEOUT_SECONDS = 10
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StepUpRefused(Exception):  # noqa: N818 - an answer, not a fault
-    """The verifier did not take the answer."""
-
-    status: int
+class StepUpRefusedError(InfraError):
+    """The verifier did not take the answer; it says no more than that."""
 
 
 class StepUpClient:
@@ -76,7 +72,9 @@ class StepUpClient:
     @staticmethod
     def _answer(response: httpx.Response) -> Mapping[str, Any]:
         if response.status_code != httpx.codes.OK:
-            raise StepUpRefused(status=response.status_code)
+            raise StepUpRefusedError(
+                "the verifier refused the answer", fix="ask for a new challenge", status=str(response.status_code)
+            )
         found: Mapping[str, Any] = response.json()
         return found
 

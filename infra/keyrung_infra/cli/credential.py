@@ -8,7 +8,7 @@ import click
 
 from keyrung_infra.cli.serve import DEFAULT_CONFIG
 from keyrung_infra.project import find_root
-from keyrung_infra.serve.build import Parts, build
+from keyrung_infra.serve.build import Records, build_records
 from keyrung_infra.serve.settings import read_settings
 from keyrung_infra.user_token import provision_user_key
 
@@ -16,13 +16,14 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="Write one J
 _ISSUER_NAME = "Keyrung"
 
 
-def _parts() -> Parts:
+def _records() -> Records:
+    """Open the log first, with what happened to keys before them, so that each change has its place in it."""
     root = find_root()
-    parts = build(read_settings(root / DEFAULT_CONFIG), root)
-    parts.audit.open()
-    for event in parts.key_events.new():
-        parts.audit.append_key_event(event)
-    return parts
+    records = build_records(read_settings(root / DEFAULT_CONFIG), root)
+    records.audit.open()
+    for event in records.key_events.new():
+        records.audit.append_key_event(event)
+    return records
 
 
 @click.group("credential")
@@ -40,8 +41,8 @@ def add() -> None:
 @_json_option
 def add_totp(subject: str, as_json: bool) -> None:
     """Make a TOTP seed for SUBJECT, sealed by the seed key; the secret is shown this once."""
-    parts = _parts()
-    made = parts.credentials.add_totp(subject, sealer=parts.sealer, issuer_name=_ISSUER_NAME)
+    records = _records()
+    made = records.credentials.add_totp(subject, sealer=records.sealer, issuer_name=_ISSUER_NAME)
     if as_json:
         _write({"credential_id": made.credential_id, "factor": "otp", "otpauth_uri": made.otpauth_uri})
         return
@@ -58,9 +59,9 @@ def add_totp(subject: str, as_json: bool) -> None:
 @_json_option
 def add_token(subject: str, token: str, module: str, pin: str, as_json: bool) -> None:
     """Generate a key pair inside SUBJECT's token and register its public half with evidence."""
-    parts = _parts()
+    records = _records()
     key = provision_user_key(token, {"pkcs11Module": module, "pkcs11Pin": pin}, root=find_root())
-    added = parts.credentials.add_token(subject, public_jwk=key.public_jwk, evidence=key.evidence)
+    added = records.credentials.add_token(subject, public_jwk=key.public_jwk, evidence=key.evidence)
     document = {"credential_id": added.credential_id, "factor": added.factor, "key": key.uri}
     if as_json:
         _write(document)
@@ -73,7 +74,7 @@ def add_token(subject: str, token: str, module: str, pin: str, as_json: bool) ->
 @_json_option
 def list_credentials(subject: str | None, as_json: bool) -> None:
     """List credentials, of SUBJECT or of everybody."""
-    found = _parts().credentials.list(subject)
+    found = _records().credentials.list(subject)
     if as_json:
         _write(
             {
@@ -100,7 +101,7 @@ def list_credentials(subject: str | None, as_json: bool) -> None:
 @_json_option
 def revoke(credential_id: str, as_json: bool) -> None:
     """Revoke a credential; it counts no more from the next request on."""
-    _parts().credentials.revoke(credential_id)
+    _records().credentials.revoke(credential_id)
     if as_json:
         _write({"revoked": credential_id})
     else:

@@ -25,7 +25,7 @@ def create_app(parts: Parts, *, on_ready: Callable[[], None]) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        await run_in_threadpool(lambda: parts.verifier.start(key_events=parts.key_events.new()))
+        await run_in_threadpool(lambda: parts.verifier.start(key_events=parts.records.key_events.new()))
         upkeep = asyncio.create_task(_maintain(parts))
         on_ready()
         try:
@@ -83,6 +83,6 @@ async def _maintain(parts: Parts) -> None:
 
 
 def _maintain_once(parts: Parts) -> None:
-    for event in parts.key_events.new():
-        parts.audit.append_key_event(event)
+    for event in parts.records.key_events.new():
+        parts.records.audit.append_key_event(event)
     parts.verifier.maintain()

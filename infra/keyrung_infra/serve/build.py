@@ -8,6 +8,7 @@ from pathlib import Path
 from keyrung_infra.inventory.sqlite import SqliteInventory
 from keyrung_infra.serve.keys import ProvisionedSealer, open_sealer, open_signer
 from keyrung_infra.serve.settings import Settings
+from keyrung_provisioners.api import KeyManager
 from keyrung_provisioners.inventory import KeyEvent
 from keyrung_provisioners.registry import open_manager
 from keyrung_provisioners.sources import resolve
@@ -39,19 +40,27 @@ class KeyEvents:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Parts:
-    """The verifier and what else works on its store."""
+class Records:
+    """The store with its audit log, and what writes to it."""
 
-    issuer: str
-    verifier: Verifier
+    store: SqliteStore
     audit: AuditWriter
     credentials: Credentials
     sealer: ProvisionedSealer
     key_events: KeyEvents = field(repr=False)
 
 
-def build(settings: Settings, root: Path) -> Parts:
-    """Return the verifier of ``settings``; relative paths start at ``root``.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """The verifier and what else works on its store."""
+
+    issuer: str
+    verifier: Verifier
+    records: Records
+
+
+def build_records(settings: Settings, root: Path) -> Records:
+    """Return the store, log and credentials of ``settings``; relative paths start at ``root``.
 
     Raises:
         InvalidSettingError: If a reference cannot be resolved.
@@ -59,38 +68,49 @@ def build(settings: Settings, root: Path) -> Parts:
         InfraError: If a store holds another key than the declared one.
     """
     clock, random = SystemClock(), SystemRandom()
-    issuer = resolve(settings.issuer, root=root)
-    schemes = {KeyUri.parse(key.uri).scheme for key in (settings.assertion_key, settings.audit_key, settings.seed_key)}
-    managers = {scheme: open_manager(scheme, settings.backends, root=root) for scheme in schemes}
     store = SqliteStore(root / settings.store)
     audit = AuditWriter(
         store=store,
-        signer=open_signer(settings.audit_key, managers),
+        signer=open_signer(settings.audit_key, _manager(settings, settings.audit_key.uri, root)),
         checkpoints=CheckpointFile(root / settings.audit.checkpoints),
         clock=clock,
         random=random,
     )
-    sealer = open_sealer(settings.seed_key, managers)
+    return Records(
+        store=store,
+        audit=audit,
+        credentials=Credentials(store=store, audit=audit, clock=clock, random=random),
+        sealer=open_sealer(settings.seed_key, _manager(settings, settings.seed_key.uri, root)),
+        key_events=KeyEvents(SqliteInventory(root / settings.inventory)),
+    )
+
+
+def build(settings: Settings, root: Path) -> Parts:
+    """Return the verifier of ``settings``; raises what `build_records` raises."""
+    records = build_records(settings, root)
+    clock = SystemClock()
+    issuer = resolve(settings.issuer, root=root)
     verifier = Verifier(
         settings=VerifierSettings(public_url=issuer, clients=_clients(settings, root)),
         policy_source=FilePolicySource(
-            root / settings.policy.bundle, trusted_keys=settings.policy.keys, store=store, audit=audit, clock=clock
+            root / settings.policy.bundle,
+            trusted_keys=settings.policy.keys,
+            store=records.store,
+            audit=records.audit,
+            clock=clock,
         ),
-        store=store,
-        signer=open_signer(settings.assertion_key, managers),
-        sealer=sealer,
-        audit=audit,
+        store=records.store,
+        signer=open_signer(settings.assertion_key, _manager(settings, settings.assertion_key.uri, root)),
+        sealer=records.sealer,
+        audit=records.audit,
         clock=clock,
-        random=random,
+        random=SystemRandom(),
     )
-    return Parts(
-        issuer=issuer,
-        verifier=verifier,
-        audit=audit,
-        credentials=Credentials(store=store, audit=audit, clock=clock, random=random),
-        sealer=sealer,
-        key_events=KeyEvents(SqliteInventory(root / settings.inventory)),
-    )
+    return Parts(issuer=issuer, verifier=verifier, records=records)
+
+
+def _manager(settings: Settings, uri: str, root: Path) -> KeyManager:
+    return open_manager(KeyUri.parse(uri).scheme, settings.backends, root=root)
 
 
 def _clients(settings: Settings, root: Path) -> list[Client]:

@@ -48,10 +48,9 @@ class ProvisionedSealer:
         return self.sealing.open(self.uri, sealed, context=context)
 
 
-def open_signer(key: SigningKey, managers: Mapping[str, KeyManager]) -> ProvisionedSigner:
+def open_signer(key: SigningKey, manager: KeyManager) -> ProvisionedSigner:
     """Return the signer for ``key``; the store must hold exactly the declared public key."""
     uri = KeyUri.parse(key.uri)
-    manager = managers[uri.scheme]
     if Capability.SIGNING not in manager.capabilities:
         raise InfraError(f"{uri} cannot sign", fix="declare a signing key in the stack")
     found = manager.describe(uri)
@@ -73,10 +72,9 @@ def open_signer(key: SigningKey, managers: Mapping[str, KeyManager]) -> Provisio
     )
 
 
-def open_sealer(key: SealingKey, managers: Mapping[str, KeyManager]) -> ProvisionedSealer:
-    """Return the sealer for ``key``; the store must hold it."""
+def open_sealer(key: SealingKey, manager: KeyManager) -> ProvisionedSealer:
+    """Return the sealer for ``key``; the first use shows whether the store holds it."""
     uri = KeyUri.parse(key.uri)
-    manager = managers[uri.scheme]
     if Capability.SEALING not in manager.capabilities:
         raise InfraError(f"{uri} cannot seal", fix="declare a credential-seed key in the stack")
     return ProvisionedSealer(uri=uri, key_uri=str(uri), generation=key.generation, sealing=cast(Sealing, manager))

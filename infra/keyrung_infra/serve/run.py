@@ -3,6 +3,7 @@
 import errno
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -43,7 +44,7 @@ def run(config: Path, root: Path, *, on_ready: Callable[[str], None]) -> None:
             timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
         )
     )
-    with listener:
+    with listener, suppress(KeyboardInterrupt):  # uvicorn raises it again after it has ended in order
         server.run(sockets=[listener])
     if not server.started:
         raise InfraError("the verifier could not start", fix="see the message above")
