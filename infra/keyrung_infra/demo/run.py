@@ -1,6 +1,7 @@
 """Runs the story from the local stack to the verified audit log."""
 
 import json
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from secrets import token_urlsafe
@@ -33,12 +34,11 @@ def run(root: Path, tools: Tools, story: Story) -> None:
         made = alice.enrol(programs)
         story.note(f"{len(made)} new; the seed is sealed by the Transit key, the token's key never leaves the token")
     tokens = _write_sample_api(stack, folder)
-    with (
-        programs.server("keyrung_infra.cli", "serve", ready_on="stderr"),
-        programs.server(
-            *("keyrung_infra.sample_api", "--config", str(folder / "sample-api.json")), ready_on="stdout"
-        ) as bank_url,
-    ):
+    with ExitStack() as running:
+        with story.step("the verifier and a bank's API behind the guard are running"):
+            running.enter_context(programs.server("keyrung_infra.cli", "serve", ready_on="stderr"))
+            bank = ("keyrung_infra.sample_api", "--config", str(folder / "sample-api.json"))
+            bank_url = running.enter_context(programs.server(*bank, ready_on="stdout"))
         _play(story, bank_url, tokens, alice, ca_file=stack.layout.openbao.ca)
     _verify_log(story, programs)
 
@@ -55,6 +55,8 @@ def _deploy(story: Story, stack: Stack) -> Programs:
         story.facts["resources"] = resources
         story.facts["resources_created"] = resources.get("create", [])
         story.note(", ".join(f"{len(names)} {_OPERATIONS.get(op, op)}" for op, names in resources.items()))
+        for key in json.loads(programs.pulumi("stack", "output", "keys", "--json")).values():
+            story.note(f"{key['uri']:<56} {key['thumbprint'][:22]}…")
     return programs
 
 
