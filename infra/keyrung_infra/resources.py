@@ -33,10 +33,14 @@ class Key(pulumi.CustomResource):
         purpose: Purpose,
         algorithm: pulumi.Input[str] = "P-256",
         generation: pulumi.Input[int] = 1,
-        deletion_protection: pulumi.Input[bool] = True,
+        deletion_protection: bool = True,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """Declare the key ``key_name`` in ``vault``; while protected it is neither deleted nor replaced."""
+        """Declare the key ``key_name`` in ``vault``; while protected it is neither deleted nor replaced.
+
+        The engine is told as well: the provider learns of a deletion only when what depends on the key is gone already,
+        while the engine refuses the whole `destroy` before it begins.
+        """
         properties = {
             "vault": vault,
             "name": key_name,
@@ -46,7 +50,8 @@ class Key(pulumi.CustomResource):
             "deletionProtection": deletion_protection,
             **dict.fromkeys(("uri", "thumbprint", "public_key_pem", "state", "evidence")),
         }
-        super().__init__("keyrung:index:Key", name, properties, opts)
+        protected = pulumi.ResourceOptions(protect=deletion_protection)
+        super().__init__("keyrung:index:Key", name, properties, pulumi.ResourceOptions.merge(protected, opts))
 
     def translate_output_property(self, prop: str) -> str:
         """Return the Python name of an output."""

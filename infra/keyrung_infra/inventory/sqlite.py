@@ -167,7 +167,8 @@ class SqliteInventory:
                 try:
                     yield connection
                 except BaseException:
-                    connection.execute("ROLLBACK")
+                    if connection.in_transaction:  # on a full disk SQLite has rolled back by itself
+                        connection.execute("ROLLBACK")
                     raise
                 connection.execute("COMMIT")
 

@@ -3,6 +3,7 @@
 Nothing is opened until an operation needs it, so that a preview runs without any store and without any secret.
 """
 
+import threading
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,25 +29,41 @@ CONFIGURATION: Mapping[str, Property] = {
 SECRET_REFERENCES = ("pkcs11Pin", "transitToken")
 
 
-class Backends:
-    """The stores and the inventory of one provider instance."""
+def utc_now() -> datetime:
+    """Return the time of this machine."""
+    return datetime.now(UTC)
 
-    def __init__(self, root: Path, *, reached: Callable[[str], None]) -> None:
-        """Resolve relative paths from ``root``; ``reached`` is told of each step of a key's life."""
+
+class Backends:
+    """The stores and the inventory of one provider instance.
+
+    Attributes:
+        root: The folder that relative paths start from.
+        now: Gives the time (aware UTC).
+    """
+
+    def __init__(self, root: Path, *, reached: Callable[[str], None], now: Callable[[], datetime] = utc_now) -> None:
+        """Work under ``root``; ``reached`` is told of each step of a key's life."""
         self.root = root
+        self.now = now
         self._reached = reached
         self._settings: Mapping[str, str] = {}
         self._managers: dict[str, KeyManager] = {}
+        self._opening = threading.Lock()
 
     def configure(self, settings: Mapping[str, str]) -> None:
         """Take the provider's configuration."""
         self._settings = settings
 
     def manager(self, scheme: str) -> KeyManager:
-        """Return the back end of ``scheme``, one per provider."""
-        if scheme not in self._managers:
-            self._managers[scheme] = open_manager(scheme, self._settings, root=self.root)
-        return self._managers[scheme]
+        """Return the back end of ``scheme``.
+
+        There is one per provider, however many operations ask at once: a second one would try a wrong PIN again.
+        """
+        with self._opening:
+            if scheme not in self._managers:
+                self._managers[scheme] = open_manager(scheme, self._settings, root=self.root)
+            return self._managers[scheme]
 
     def inventory(self) -> SqliteInventory:
         """Return the inventory."""
@@ -58,7 +75,3 @@ class Backends:
     def provisioner(self) -> Provisioner:
         """Return the steps of a key's life over the inventory."""
         return Provisioner(inventory=self.inventory(), now=self.now, token_bytes=token_bytes, reached=self._reached)
-
-    def now(self) -> datetime:
-        """Return the time."""
-        return datetime.now(UTC)

@@ -1,6 +1,6 @@
 """Inputs against the table of properties: types, choices, defaults, and no name that is unknown."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from difflib import get_close_matches
 
 from keyrung_infra.provider.model import Failure, Property, ResourceType, Values
@@ -12,7 +12,7 @@ _TYPES: dict[str, type] = {"string": str, "integer": int, "boolean": bool, "obje
 def check(resource: ResourceType, given: Values) -> tuple[dict[str, Plain], list[Failure]]:
     """Return the inputs with defaults filled in, and everything that is wrong with them."""
     inputs: dict[str, Plain] = {}
-    failures = [_unknown_name(name, resource.inputs) for name in given if name not in resource.inputs]
+    failures = _unknown_names("input", resource.inputs, given)
     for name, rule in resource.inputs.items():
         value = given.get(name)
         if value is None:
@@ -25,6 +25,24 @@ def check(resource: ResourceType, given: Values) -> tuple[dict[str, Plain], list
     if not failures:
         failures = resource.check(inputs)
     return inputs, failures
+
+
+def check_settings(rules: Mapping[str, Property], references: Collection[str], given: Values) -> list[Failure]:
+    """Return what is wrong with the provider's settings; those in ``references`` must not be written out.
+
+    No sentence holds a value, since what stands in the wrong place may be the secret itself.
+    """
+    failures = _unknown_names("setting", rules, given)
+    for name in rules:
+        value = given.get(name)
+        if value is None or value is UNKNOWN:
+            continue
+        if not isinstance(value, str):
+            failures.append(Failure(property=name, reason=f"the setting {name} must be of type string"))
+        elif name in references and not value.startswith(("file:", "env:")):
+            reason = f"the setting {name} must refer to its secret as file:PATH or env:NAME"
+            failures.append(Failure(property=name, reason=reason))
+    return failures
 
 
 def _check_one(name: str, rule: Property, value: Plain) -> Failure | None:
@@ -40,7 +58,11 @@ def _check_one(name: str, rule: Property, value: Plain) -> Failure | None:
     return None
 
 
-def _unknown_name(name: str, known: Mapping[str, Property]) -> Failure:
-    close = get_close_matches(name, known, n=1)
-    hint = f"; did you mean {close[0]}?" if close else ""
-    return Failure(property=name, reason=f"there is no input called {name}{hint}")
+def _unknown_names(kind: str, known: Mapping[str, Property], given: Values) -> list[Failure]:
+    failures = []
+    for name in given:
+        if name not in known:
+            close = get_close_matches(name, known, n=1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            failures.append(Failure(property=name, reason=f"there is no {kind} called {name}{hint}"))
+    return failures

@@ -20,5 +20,5 @@ def diff(resource: ResourceType, state: Values, inputs: Values, ignored: list[st
         changes |= {name: change for name, change in resource.drift(state, inputs).items() if name not in changes}
     result = Changes(by_property=changes)
     if result.by_property:
-        resource.guard(state, result)
+        resource.guard(state, inputs, result)
     return result

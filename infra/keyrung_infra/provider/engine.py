@@ -4,6 +4,7 @@ A killed engine leaves its providers running. One that went on could make a key 
 """
 
 import os
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -13,26 +14,35 @@ from keyrung_infra.errors import InfraError
 
 _POLL_SECONDS = 0.2
 _GRACE_SECONDS = 10.0  # an operation under way gets this long to end cleanly
+_CONNECT_SECONDS = 5.0  # the engine listens on this machine
 _ORPHANED_EXIT_CODE = 3
 
 
 class EngineGoneError(InfraError):
-    """The engine ended while an operation was under way."""
+    """The engine ended before this provider did."""
+
+    def __init__(self) -> None:
+        super().__init__("the engine is gone", fix="run `pulumi cancel`, then `pulumi up`")
 
 
 class Engine:
     """Watches the parent process and counts the operations under way."""
 
-    def __init__(self) -> None:
-        """Remember the parent as it is now."""
+    def __init__(self, address: str) -> None:
+        """Remember the parent, which is the engine if the engine still answers at ``address`` after that."""
         self._parent = os.getppid()
+        host, _, port = address.rpartition(":")
+        try:
+            socket.create_connection((host, int(port)), timeout=_CONNECT_SECONDS).close()
+        except (OSError, ValueError, OverflowError) as error:
+            raise EngineGoneError from error
         self._running = 0
         self._lock = threading.Lock()
 
-    def check(self, _point: str) -> None:
-        """Raise `EngineGoneError` when the engine is gone; called before each step that cannot be undone."""
+    def check(self) -> None:
+        """Raise `EngineGoneError` when the engine is gone; called just before each step that cannot be undone."""
         if os.getppid() != self._parent:
-            raise EngineGoneError("the engine is gone", fix="run `pulumi cancel`, then `pulumi up`")
+            raise EngineGoneError
 
     @contextmanager
     def operation(self) -> Iterator[None]:

@@ -14,6 +14,7 @@ from keyrung_provisioners.inventory import Claim, KeyRow
 from keyrung_provisioners.provision import check_identity
 from keyrung_provisioners.uri import KeyUri, VaultUri
 
+_PURPOSES = tuple(purpose.value for purpose in Purpose if purpose is not Purpose.USER_CREDENTIAL)  # a person's key
 _SYMMETRIC = {Purpose.CREDENTIAL_SEED}  # these seal; every other purpose signs
 _UNPROTECT = "first `pulumi up` with deletionProtection: false, then repeat this"
 
@@ -38,7 +39,7 @@ class Key:
         "purpose": Property(
             type="string",
             description="The one use of the key; fixed for its life.",
-            choices=tuple(purpose for purpose in Purpose if purpose is not Purpose.USER_CREDENTIAL),
+            choices=_PURPOSES,
             on_change=OnChange.REPLACE,
         ),
         "generation": Property(
@@ -69,9 +70,9 @@ class Key:
         """See `ResourceType.check`."""
         failures = []
         try:
-            _uri(inputs)
+            uri = _uri(inputs)
         except InvalidSettingError as error:
-            failures.append(Failure(property="name", reason=str(error)))
+            return [Failure(property="name", reason=str(error))]
         purpose, algorithm = inputs["purpose"], inputs["algorithm"]
         if UNKNOWN not in (purpose, algorithm):
             symmetric = ALGORITHMS[str(algorithm)].symmetric
@@ -80,6 +81,9 @@ class Key:
                 failures.append(
                     Failure(property="algorithm", reason=f"a {purpose} key cannot be {algorithm}; use {use}")
                 )
+            elif symmetric and uri is not None and uri.scheme == "pkcs11":
+                reason = f"a PKCS#11 token cannot hold a {purpose} key; use a transit vault"
+                failures.append(Failure(property="vault", reason=reason))
         generation = inputs["generation"]
         if isinstance(generation, int) and generation < 1:
             failures.append(Failure(property="generation", reason="generation starts at 1"))
@@ -89,7 +93,7 @@ class Key:
         """See `ResourceType.drift`; a key that differs fails the refresh instead of drifting."""
         return {}
 
-    def guard(self, state: Values, changes: Changes) -> None:
+    def guard(self, state: Values, inputs: Values, changes: Changes) -> None:
         """Refuse to replace a protected key, and to replace any key under the generation it already had."""
         if not changes.replaces:
             return
@@ -100,10 +104,10 @@ class Key:
                 fix=_UNPROTECT,
                 uri=str(state["uri"]),
             )
-        if "generation" not in changes.by_property:
+        if inputs["generation"] is not UNKNOWN and _generation(inputs) <= _generation(state):
             raise InfraError(
-                f"changing {what} would make another key under generation {state['generation']}",
-                fix="raise `generation` together with it",
+                f"changing {what} would make another key under generation {inputs['generation']}, which is over",
+                fix=f"raise `generation` to {_generation(state) + 1} together with it",
                 uri=str(state["uri"]),
             )
 
@@ -135,21 +139,24 @@ class Key:
     def adopt(self, urn: str, resource_id: str) -> Imported:
         """Take over an existing key; the id is ``PURPOSE@URI``."""
         purpose, _, text = resource_id.partition("@")
-        if purpose not in tuple(Purpose) or not text:
+        if purpose not in _PURPOSES or not text:
             raise InfraError(
                 "the id of an imported key says its purpose",
                 fix="write it as PURPOSE@URI, such as audit-signing@transit:...",
             )
         uri = KeyUri.parse(text)
-        row = self._backends.provisioner().take_over(urn, uri, Purpose(purpose), self._backends.manager(uri.scheme))
+        manager = self._backends.manager(uri.scheme)
         inputs: Values = {
             "vault": str(uri.vault_uri),
             "name": uri.name,
-            "algorithm": row.claim.algorithm,
-            "purpose": row.claim.purpose.value,
-            "generation": row.claim.generation,
+            "algorithm": manager.describe(uri).algorithm,
+            "purpose": purpose,
+            "generation": 1,
             "deletionProtection": True,
         }
+        for failure in self.check(inputs):  # before anything is claimed
+            raise InfraError(failure.reason, fix="choose the purpose that this key can serve", uri=str(uri))
+        row = self._backends.provisioner().take_over(urn, uri, Purpose(purpose), manager)
         return Imported(resource_id=str(uri), inputs=inputs, outputs=_outputs(row))
 
     def update(self, urn: str, state: Values, inputs: Values) -> Values:

@@ -47,7 +47,7 @@ class KeyVault:
         """See `ResourceType.drift`."""
         return {}
 
-    def guard(self, state: Values, changes: Changes) -> None:
+    def guard(self, state: Values, inputs: Values, changes: Changes) -> None:
         """See `ResourceType.guard`; removal itself refuses a vault that still holds keys."""
 
     def planned(self, inputs: Values, state: Values | None) -> Values:

@@ -90,7 +90,7 @@ class ResourceType(Protocol):
         """Return differences that no input shows: time that ran out, a store that changed."""
         ...
 
-    def guard(self, state: Values, changes: Changes) -> None:
+    def guard(self, state: Values, inputs: Values, changes: Changes) -> None:
         """Refuse changes that must not happen, already in the preview."""
         ...
 

@@ -76,7 +76,7 @@ class PolicySet:
             return {"expiresAt": Change(kind=OnChange.UPDATE, input=False)}
         return {}
 
-    def guard(self, state: Values, changes: Changes) -> None:
+    def guard(self, state: Values, inputs: Values, changes: Changes) -> None:
         """See `ResourceType.guard`; every change of a policy is one to review, none is refused here."""
 
     def planned(self, inputs: Values, state: Values | None) -> Values:

@@ -32,7 +32,7 @@ from pulumi.provider.experimental.provider import (
 
 from keyrung_infra.errors import InfraError
 from keyrung_infra.provider.backends import CONFIGURATION, SECRET_REFERENCES, Backends
-from keyrung_infra.provider.check import check
+from keyrung_infra.provider.check import check, check_settings
 from keyrung_infra.provider.diff import diff
 from keyrung_infra.provider.engine import Engine
 from keyrung_infra.provider.key import Key
@@ -72,16 +72,7 @@ class KeyrungProvider(Provider):
     async def check_config(self, request: CheckRequest) -> CheckResponse:
         """Refuse unknown settings and secrets that are written out."""
         given = {name: value for name, value in plain_map(request.new_inputs).items() if name not in _FROM_ENGINE}
-        failures = [
-            Failure(property=name, reason=f"there is no setting keyrung:{name}")
-            for name in given
-            if name not in CONFIGURATION
-        ]
-        failures += [
-            Failure(property=name, reason=f"keyrung:{name} must refer to the secret as file:PATH or env:NAME")
-            for name in SECRET_REFERENCES
-            if isinstance(value := given.get(name), str) and not value.startswith(("file:", "env:"))
-        ]
+        failures = check_settings(CONFIGURATION, SECRET_REFERENCES, given)
         return CheckResponse(inputs=request.new_inputs, failures=_failures(failures))
 
     async def configure(self, request: ConfigureRequest) -> ConfigureResponse:
@@ -96,8 +87,11 @@ class KeyrungProvider(Provider):
         """Fill in defaults and say what is wrong."""
         given = plain_map(request.new_inputs)
         inputs, failures = check(self._type(request.type), given)
-        kept = {name: request.new_inputs.get(name, from_plain(value)) for name, value in inputs.items()}
-        kept |= {name: from_plain(inputs[name]) for name in kept if given.get(name) is None}
+        # What was given is handed back as it came, so that a secret stays one; the rest are defaults.
+        kept = {
+            name: from_plain(value) if given.get(name) is None else request.new_inputs[name]
+            for name, value in inputs.items()
+        }
         return CheckResponse(inputs=kept, failures=_failures(failures))
 
     async def diff(self, request: DiffRequest) -> DiffResponse:
@@ -171,7 +165,8 @@ def _state(inputs: Mapping[str, PropertyValue], outputs: Values) -> dict[str, Pr
 
 
 def _failures(failures: list[Failure]) -> list[CheckFailure]:
-    return [CheckFailure(property=failure.property, reason=failure.reason) for failure in failures]
+    """Return the failures without the property's name: beside it the engine would print the value, secret or not."""
+    return [CheckFailure(property="", reason=failure.reason) for failure in failures]
 
 
 def _detailed(state: Values, changes: Changes) -> dict[str, PropertyDiff]:

@@ -20,7 +20,7 @@ from pulumi.runtime.proto import provider_pb2_grpc
 from keyrung_infra.errors import InfraError
 from keyrung_infra.project import find_root
 from keyrung_infra.provider.backends import Backends
-from keyrung_infra.provider.engine import Engine
+from keyrung_infra.provider.engine import Engine, EngineGoneError
 from keyrung_infra.provider.provider import VERSION, KeyrungProvider
 from keyrung_policies.errors import PolicyError
 from keyrung_provisioners.errors import ProvisionerError
@@ -86,16 +86,19 @@ def serve(engine_address: str, provider: KeyrungProvider) -> None:
 
 
 def main(reached: Callable[[str], None] | None = None) -> None:
-    """Run the plugin; ``reached`` is told of each step of a key's life, after the engine was found alive."""
+    """Run the plugin; ``reached`` is told of each step of a key's life, before the engine is looked for once more."""
     parser = argparse.ArgumentParser(prog="pulumi-resource-keyrung")
     parser.add_argument("engine", help="address of the Pulumi engine")
     arguments, _ = parser.parse_known_args()
-    engine = Engine()
+    try:
+        engine = Engine(arguments.engine)
+    except EngineGoneError as error:
+        parser.error(str(error))
     engine.watch()
 
     def step(point: str) -> None:
-        engine.check(point)
         if reached is not None:
             reached(point)
+        engine.check()
 
     serve(arguments.engine, KeyrungProvider(Backends(find_root(), reached=step), engine))

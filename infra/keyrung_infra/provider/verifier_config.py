@@ -44,7 +44,7 @@ class VerifierConfig:
         """Report a file that is missing or altered, found by a refresh."""
         return {} if state["inPlace"] else {"inPlace": Change(kind=OnChange.UPDATE, input=False)}
 
-    def guard(self, state: Values, changes: Changes) -> None:
+    def guard(self, state: Values, inputs: Values, changes: Changes) -> None:
         """See `ResourceType.guard`; nothing is refused."""
 
     def planned(self, inputs: Values, state: Values | None) -> Values:
