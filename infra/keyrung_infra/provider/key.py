@@ -79,10 +79,10 @@ class Key:
             if symmetric != (purpose in _SYMMETRIC):
                 use = "AES-256" if purpose in _SYMMETRIC else "P-256"
                 failures.append(
-                    Failure(property="algorithm", reason=f"a {purpose} key cannot be {algorithm}; use {use}")
+                    Failure(property="algorithm", reason=f"a key for {purpose} cannot be {algorithm}; use {use}")
                 )
             elif symmetric and uri is not None and uri.scheme == "pkcs11":
-                reason = f"a PKCS#11 token cannot hold a {purpose} key; use a transit vault"
+                reason = f"a PKCS#11 token cannot hold a key for {purpose}; use a transit vault"
                 failures.append(Failure(property="vault", reason=reason))
         generation = inputs["generation"]
         if isinstance(generation, int) and generation < 1:
