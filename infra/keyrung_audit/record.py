@@ -17,7 +17,17 @@ GENESIS_PREV = "0" * 64
 # A record is a few hundred bytes; its attributes come from a request body that the verifier bounds far below this.
 MAX_LINE_BYTES = 256 * 1024
 
-LIFECYCLE_EVENTS = frozenset({"key.claimed", "key.created", "key.adopted", "key.activated", "key.destroyed"})
+LIFECYCLE_EVENTS = frozenset(
+    {
+        "key.claimed",
+        "key.created",
+        "key.adopted",
+        "key.escrowed",
+        "key.activated",
+        "key.restored",
+        "key.destroyed",
+    }
+)
 EVENTS = LIFECYCLE_EVENTS | {
     GENESIS_EVENT,
     "policy.loaded",

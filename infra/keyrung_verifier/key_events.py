@@ -22,7 +22,15 @@ class KeyName(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class KeyEvent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One step; `event_id` makes handing it over twice harmless."""
 
-    event: Literal["key.claimed", "key.created", "key.adopted", "key.activated", "key.destroyed"]
+    event: Literal[
+        "key.claimed",
+        "key.created",
+        "key.adopted",
+        "key.escrowed",
+        "key.activated",
+        "key.restored",
+        "key.destroyed",
+    ]
     event_id: Text
     purpose: Text
     at: Annotated[str, Meta(pattern=r"\A\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z\Z")]

@@ -28,6 +28,17 @@ class Capability(StrEnum):
 
     SIGNING = "signing"
     SEALING = "sealing"
+    WRAPPING = "wrapping"
+    IMPORTING = "importing"
+
+
+class Custody(StrEnum):
+    """Where copies of a key may be; a key is made for one of the first two and never goes back up this list."""
+
+    SOLE = "sole"  # never outside its store
+    ESCROWING = "escrowing"  # declared escrowed, its escrow not confirmed yet: may still be wrapped, not used
+    ESCROWED = "escrowed"  # escrow confirmed; it leaves its store no more
+    RESTORED = "restored"  # put back from its escrow; it leaves its store no more
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,12 +51,14 @@ class KeySpec:
         purpose: Its one use.
         claim_id: 16 random bytes recorded by the claim; where the store keeps an identifier beside the key
             (CKA_ID), it proves that an object found later is the one this claim made.
+        custody: Whether it is declared escrowed, and how far that is.
     """
 
     uri: KeyUri
     algorithm: str
     purpose: Purpose
     claim_id: bytes
+    custody: Custody = Custody.SOLE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +79,20 @@ class KeyDescription:
     public_key_pem: str | None
     claim_id: bytes | None
     attributes: Mapping[str, AttributeValue] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WrappedKey:
+    """A private key as it left its store: PKCS#8 wrapped by AES-KWP (RFC 5649), with the public half that proves it.
+
+    Attributes:
+        ciphertext: Opens with the wrapping key only, inside a store only.
+    """
+
+    algorithm: str
+    public_key_pem: str
+    claim_id: bytes
+    ciphertext: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,4 +162,34 @@ class Sealing(Protocol):
 
     def open(self, uri: KeyUri, sealed: str, *, context: bytes) -> bytes:
         """Return what was sealed; raise `KeyRefusedError` when text or context was changed."""
+        ...
+
+
+class Wrapping(Protocol):
+    """Keys that may leave their store wrapped, until they are locked."""
+
+    def wrap(self, uri: KeyUri, wrapping_key: bytearray) -> WrappedKey:
+        """Return the key wrapped inside its store; raise `KeyRefusedError` when it may not leave (any more)."""
+        ...
+
+    def lock(self, uri: KeyUri) -> KeyDescription:
+        """Have the key never leave its store again, and return what is read back; locked already counts as done."""
+        ...
+
+
+class Importing(Protocol):
+    """Stores that take a wrapped key in."""
+
+    def rehearse(self, vault: VaultUri, wrapped: WrappedKey, wrapping_key: bytearray, data: bytes) -> bytes:
+        """Return a signature (JOSE form) by the wrapped key, which is in the store for this call only.
+
+        Raises `KeyRefusedError` when the wrapping key does not open it.
+        """
+        ...
+
+    def import_wrapped(self, uri: KeyUri, wrapped: WrappedKey, wrapping_key: bytearray) -> KeyDescription:
+        """Put the wrapped key into the store, locked, and return what is read back; there already counts as done.
+
+        Raises `KeyConflictError` when another key stands under that name.
+        """
         ...

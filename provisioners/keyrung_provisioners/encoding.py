@@ -40,6 +40,15 @@ def public_pem_from_ec_point(point: bytes, curve: str) -> str:
     return key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo).decode("ascii")
 
 
+def ec_point(pem: str) -> bytes:
+    """Return the public point as CKA_EC_POINT: an uncompressed point in a DER OCTET STRING (PKCS#11 3.1, 6.3.3)."""
+    key = serialization.load_pem_public_key(pem.encode("ascii"))
+    if not isinstance(key, ec.EllipticCurvePublicKey):
+        raise KeyAlteredError("the public key is not on a curve", fix="check where it was read")
+    point = key.public_bytes(serialization.Encoding.X962, serialization.PublicFormat.UncompressedPoint)
+    return bytes([_OCTET_STRING, len(point)]) + point
+
+
 def public_jwk(pem: str) -> dict[str, str]:
     """Return the public key as the required members of a JWK (RFC 7518 section 6.2.1)."""
     key = serialization.load_pem_public_key(pem.encode("ascii"))

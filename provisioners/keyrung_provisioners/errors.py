@@ -49,3 +49,14 @@ class KeyConflictError(ProvisionerError):
 
 class KeyRefusedError(ProvisionerError):
     """The operation is not allowed for this key (purpose, state, evidence or protection)."""
+
+
+class ShareRefusedError(ProvisionerError):
+    """A share of an escrow is malformed, altered, foreign, repeated or cannot be opened, or there are too few.
+
+    ``fields`` name the set and, where one share is to blame, its index; too few say how many are missing.
+    """
+
+
+class EnvelopeRefusedError(ProvisionerError):
+    """An escrow envelope is malformed, altered, or not that of the key at hand."""

@@ -11,20 +11,21 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from keyrung_provisioners.api import AttributeValue, KeyDescription, Purpose
+from keyrung_provisioners.api import AttributeValue, Custody, KeyDescription, Purpose
 from keyrung_provisioners.states import KeyState
 from keyrung_provisioners.uri import KeyUri
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """What is asked for: one generation of one declared key."""
+    """What is asked for: one generation of one declared key; ``escrowed`` cannot be added to a key later."""
 
     owner: str
     generation: int
     uri: KeyUri
     algorithm: str
     purpose: Purpose
+    escrowed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +39,7 @@ class KeyRow:
     fingerprint: str | None = None
     public_key_pem: str | None = None
     evidence: Mapping[str, AttributeValue] | None = None
+    custody: Custody = Custody.SOLE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,8 +74,15 @@ class Inventory(Protocol):
         """Store what was read back from the store."""
         ...
 
+    def record_custody(self, row: KeyRow, custody: Custody, found: KeyDescription, *, now: datetime) -> KeyRow:
+        """Store that the key was escrowed or restored, with what was read back then, and append the event."""
+        ...
+
     def transition(self, row: KeyRow, state: KeyState, *, now: datetime) -> KeyRow:
-        """Move the key to ``state``; raise `KeyRefusedError` when that is not allowed."""
+        """Move the key to ``state``.
+
+        Raises `KeyRefusedError` when that is not allowed, or when a key would become active before its escrow.
+        """
         ...
 
     def find(self, uri: KeyUri) -> KeyRow | None:

@@ -1,13 +1,14 @@
-"""From a declaration to a living key: claim, generate or adopt, read back, activate. And back: verify, retire.
+"""From a declaration to a living key: claim, generate or adopt, read back, escrow, activate. And back: verify, retire.
 
 Every step can be the last one before a crash; running `provision` again converges on the same single key.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Protocol, cast
 
-from keyrung_provisioners.api import KeyDescription, KeyManager, KeySpec, Purpose
+from keyrung_provisioners.api import Capability, Custody, KeyDescription, KeyManager, KeySpec, Purpose, Wrapping
 from keyrung_provisioners.errors import KeyAlteredError, KeyConflictError, KeyMissingError, KeyRefusedError
 from keyrung_provisioners.inventory import Claim, Inventory, KeyRow
 from keyrung_provisioners.states import KeyState
@@ -20,6 +21,18 @@ def _nothing(_point: str) -> None:
     """Do nothing at a named point."""
 
 
+class Escrow(Protocol):
+    """Who keeps the escrow of keys that are declared escrowed."""
+
+    def ensure(self, row: KeyRow, manager: KeyManager) -> str:
+        """Return the id of this key's escrow, sealed and test-restored, now or by an earlier, interrupted run."""
+        ...
+
+    def remove(self, row: KeyRow) -> None:
+        """Remove the escrow of a destroyed key; already gone counts as done."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provisioner:
     """The steps of a key's life over one inventory.
@@ -27,13 +40,16 @@ class Provisioner:
     Attributes:
         now: Gives the time (aware UTC).
         token_bytes: Gives random bytes.
-        reached: Called with the name of each step about to happen ("claimed", "generate", "generated", "activate");
-            raising there stops before the step. The provider uses it to stop when its engine is gone.
+        escrow: Keeps the escrow of keys declared escrowed; without it such a key stays in pre-activation.
+        reached: Called with the name of each step about to happen ("claimed", "generate", "generated", "escrow",
+            "lock", "locked", "activate"); raising there stops before the step. The provider uses it to stop when its
+            engine is gone.
     """
 
     inventory: Inventory
     now: Callable[[], datetime]
     token_bytes: Callable[[int], bytes]
+    escrow: Escrow | None = None
     reached: Callable[[str], None] = _nothing
 
     def provision(self, claim: Claim, manager: KeyManager) -> KeyRow:
@@ -59,6 +75,8 @@ class Provisioner:
             else:
                 check_identity(row, manager)
             if row.state is KeyState.PRE_ACTIVATION:
+                if row.custody is Custody.ESCROWING:
+                    row = self._escrow(row, manager)
                 self.reached("activate")
                 row = self.inventory.transition(row, KeyState.ACTIVE, now=self.now())
             return row
@@ -79,6 +97,24 @@ class Provisioner:
             )
         _refuse_weak(spec, found, manager)
         return self.inventory.record_created(row, found, adopted=adopted, now=self.now())
+
+    def _escrow(self, row: KeyRow, manager: KeyManager) -> KeyRow:
+        """Return the row with its escrow confirmed; only then does the key lose the ability to leave its store."""
+        uri = row.claim.uri
+        if self.escrow is None or Capability.WRAPPING not in manager.capabilities:
+            raise KeyRefusedError(
+                f"{uri} is declared escrowed and stays in pre-activation until its escrow is confirmed",
+                fix="name its custodians, and keep it in a PKCS#11 token",
+                uri=str(uri),
+            )
+        self.reached("escrow")
+        set_id = self.escrow.ensure(row, manager)
+        self.reached("lock")
+        found = cast(Wrapping, manager).lock(uri)
+        self.reached("locked")
+        _refuse_weak(replace(_spec(row), custody=Custody.ESCROWED), found, manager)
+        proven = replace(found, attributes={**found.attributes, "escrowed": True, "escrow_set": set_id})
+        return self.inventory.record_custody(row, Custody.ESCROWED, proven, now=self.now())
 
     def take_over(self, owner: str, uri: KeyUri, purpose: Purpose, manager: KeyManager) -> KeyRow:
         """Return the active row of an existing key that somebody else made, if it is as strong as one of ours."""
@@ -102,8 +138,16 @@ class Provisioner:
             row = self.inventory.row(owner, generation)
             if row is None or row.state is KeyState.DESTROYED:
                 return
+            if row.custody is not Custody.SOLE and self.escrow is None:
+                raise KeyRefusedError(
+                    f"{row.claim.uri} is escrowed, and destroying it takes its escrow along",
+                    fix="say where its envelope is kept",
+                    uri=str(row.claim.uri),
+                )
             self.reached("destroy")
             manager.destroy(row.claim.uri)
+            if self.escrow is not None and row.custody is not Custody.SOLE:
+                self.escrow.remove(row)
             self.inventory.transition(row, KeyState.DESTROYED, now=self.now())
 
 
@@ -157,7 +201,13 @@ def _refuse_weak(spec: KeySpec, found: KeyDescription, manager: KeyManager) -> N
 
 def _spec(row: KeyRow) -> KeySpec:
     claim = row.claim
-    return KeySpec(uri=claim.uri, algorithm=claim.algorithm, purpose=claim.purpose, claim_id=row.claim_id)
+    return KeySpec(
+        uri=claim.uri,
+        algorithm=claim.algorithm,
+        purpose=claim.purpose,
+        claim_id=row.claim_id,
+        custody=row.custody,
+    )
 
 
 def _describe_or_none(manager: KeyManager, spec: KeySpec) -> KeyDescription | None:

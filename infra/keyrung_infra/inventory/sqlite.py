@@ -11,8 +11,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from keyrung_provisioners.api import KeyDescription, Purpose
-from keyrung_provisioners.errors import BackendUnavailableError, KeyConflictError
+from keyrung_provisioners.api import Custody, KeyDescription, Purpose
+from keyrung_provisioners.errors import BackendUnavailableError, KeyConflictError, KeyRefusedError
 from keyrung_provisioners.inventory import Claim, KeyEvent, KeyRow
 from keyrung_provisioners.states import KeyState, check_transition
 from keyrung_provisioners.uri import KeyUri
@@ -31,6 +31,7 @@ CREATE TABLE IF NOT EXISTS keys (
     fingerprint TEXT,
     public_key_pem TEXT,
     evidence TEXT,
+    custody TEXT NOT NULL DEFAULT 'sole',
     PRIMARY KEY (owner, generation)
 ) STRICT;
 CREATE UNIQUE INDEX IF NOT EXISTS one_living_owner_per_uri ON keys (uri) WHERE state <> 'destroyed';
@@ -46,8 +47,11 @@ CREATE TABLE IF NOT EXISTS events (
     fingerprint TEXT
 ) STRICT;
 """
+# An inventory that was made before keys could be escrowed gains the column; none of its keys is.
+_ADD_CUSTODY = "ALTER TABLE keys ADD COLUMN custody TEXT NOT NULL DEFAULT 'sole'"
 _COLUMNS = (
-    "owner, generation, uri, algorithm, purpose, claim_id, claimed_at, state, fingerprint, public_key_pem, evidence"
+    "owner, generation, uri, algorithm, purpose, claim_id, claimed_at, state, fingerprint, public_key_pem, evidence,"
+    " custody"
 )
 
 
@@ -89,7 +93,13 @@ class SqliteInventory:
                 raise KeyConflictError(
                     f"{claim.uri} belongs to {living[0].claim.owner}", fix="choose another name", uri=str(claim.uri)
                 )
-            row = KeyRow(claim=claim, claim_id=claim_id, claimed_at=now, state=KeyState.PRE_ACTIVATION)
+            row = KeyRow(
+                claim=claim,
+                claim_id=claim_id,
+                claimed_at=now,
+                state=KeyState.PRE_ACTIVATION,
+                custody=Custody.ESCROWING if claim.escrowed else Custody.SOLE,
+            )
             _insert(connection, row)
             _append_event(connection, row, "key.claimed", now)
             return row, True
@@ -113,12 +123,25 @@ class SqliteInventory:
             _append_event(connection, created, "key.adopted" if adopted else "key.created", now)
         return created
 
+    def record_custody(self, row: KeyRow, custody: Custody, found: KeyDescription, *, now: datetime) -> KeyRow:
+        """Store custody and evidence with the event; a key may be restored more than once, each time an event."""
+        recorded = replace(row, custody=custody, evidence=dict(found.attributes))
+        values = (custody, json.dumps(recorded.evidence, sort_keys=True), row.claim.owner, row.claim.generation)
+        with self._transaction() as connection:
+            connection.execute("UPDATE keys SET custody = ?, evidence = ? WHERE owner = ? AND generation = ?", values)
+            _append_event(connection, recorded, _EVENT_OF_CUSTODY[custody], now, at_each_time=True)
+        return recorded
+
     def transition(self, row: KeyRow, state: KeyState, *, now: datetime) -> KeyRow:
         """Move the key to ``state`` and append the event, both or neither."""
         moved = replace(row, state=state)
         with self._transaction() as connection:
             current = _select(connection, "owner = ? AND generation = ?", (row.claim.owner, row.claim.generation))
             check_transition(current[0].state, state)
+            if state is KeyState.ACTIVE and current[0].custody is Custody.ESCROWING:
+                raise KeyRefusedError(
+                    f"{row.claim.uri} is declared escrowed and has no confirmed escrow", fix="finish its escrow first"
+                )
             connection.execute(
                 "UPDATE keys SET state = ? WHERE owner = ? AND generation = ?",
                 (state, row.claim.owner, row.claim.generation),
@@ -129,14 +152,12 @@ class SqliteInventory:
     def find(self, uri: KeyUri) -> KeyRow | None:
         """Return the row of ``uri`` that is not destroyed."""
         with self._transaction() as connection:
-            found = _select(connection, "uri = ? AND state <> 'destroyed'", (str(uri),))
-        return found[0] if found else None
+            return next(iter(_select(connection, "uri = ? AND state <> 'destroyed'", (str(uri),))), None)
 
     def row(self, owner: str, generation: int) -> KeyRow | None:
         """Return one row by its claim."""
         with self._transaction() as connection:
-            found = _select(connection, "owner = ? AND generation = ?", (owner, generation))
-        return found[0] if found else None
+            return next(iter(_select(connection, "owner = ? AND generation = ?", (owner, generation))), None)
 
     def rows(self) -> Sequence[KeyRow]:
         """Return every row, oldest claim first."""
@@ -165,6 +186,10 @@ class SqliteInventory:
                 connection.executescript(_SCHEMA)
                 connection.execute("BEGIN IMMEDIATE")
                 try:
+                    if not connection.execute(
+                        "SELECT 1 FROM pragma_table_info('keys') WHERE name = 'custody'"
+                    ).fetchone():
+                        connection.execute(_ADD_CUSTODY)
                     yield connection
                 except BaseException:
                     if connection.in_transaction:  # on a full disk SQLite has rolled back by itself
@@ -180,6 +205,7 @@ _EVENT_OF_STATE = {
     KeyState.COMPROMISED: "key.compromised",
     KeyState.DESTROYED: "key.destroyed",
 }
+_EVENT_OF_CUSTODY = {Custody.ESCROWED: "key.escrowed", Custody.RESTORED: "key.restored"}
 
 
 @contextmanager
@@ -198,7 +224,8 @@ def _select(connection: sqlite3.Connection, condition: str, values: tuple[str | 
 
 
 def _row(found: Sequence[object]) -> KeyRow:
-    owner, generation, uri, algorithm, purpose, claim_id, claimed_at, state, fingerprint, pem, evidence = found
+    owner, generation, uri, algorithm, purpose, claim_id, claimed_at, state, fingerprint, pem, evidence, kept = found
+    custody = Custody(str(kept))
     return KeyRow(
         claim=Claim(
             owner=str(owner),
@@ -206,6 +233,7 @@ def _row(found: Sequence[object]) -> KeyRow:
             uri=KeyUri.parse(str(uri)),
             algorithm=str(algorithm),
             purpose=Purpose(str(purpose)),
+            escrowed=custody is not Custody.SOLE,
         ),
         claim_id=claim_id if isinstance(claim_id, bytes) else b"",
         claimed_at=datetime.fromisoformat(str(claimed_at)),
@@ -213,12 +241,13 @@ def _row(found: Sequence[object]) -> KeyRow:
         fingerprint=None if fingerprint is None else str(fingerprint),
         public_key_pem=None if pem is None else str(pem),
         evidence=None if evidence is None else json.loads(str(evidence)),
+        custody=custody,
     )
 
 
 def _insert(connection: sqlite3.Connection, row: KeyRow) -> None:
     connection.execute(
-        f"INSERT INTO keys ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL, NULL, NULL)",  # noqa: S608 - constants
+        f"INSERT INTO keys ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL, NULL, NULL, ?)",  # noqa: S608 - constants
         (
             row.claim.owner,
             row.claim.generation,
@@ -228,14 +257,18 @@ def _insert(connection: sqlite3.Connection, row: KeyRow) -> None:
             row.claim_id,
             row.claimed_at.astimezone(UTC).isoformat(),
             row.state,
+            row.custody,
         ),
     )
 
 
-def _append_event(connection: sqlite3.Connection, row: KeyRow, event: str, now: datetime) -> None:
-    """Append the event; its id is made of what happened, so that a repeat cannot stand twice."""
+def _append_event(
+    connection: sqlite3.Connection, row: KeyRow, event: str, now: datetime, *, at_each_time: bool = False
+) -> None:
+    """Append the event; its id is made of what happened, so that a repeat cannot stand twice unless it may."""
     claim = row.claim
-    event_id = hashlib.sha256(f"{event}:{claim.generation}:{row.claim_id.hex()}:{row.state}".encode()).hexdigest()[:32]
+    what = f"{event}:{claim.generation}:{row.claim_id.hex()}:{row.state}"
+    event_id = hashlib.sha256((f"{what}:{now.isoformat()}" if at_each_time else what).encode()).hexdigest()[:32]
     connection.execute(
         "INSERT INTO events (event_id, event, at, uri, generation, state, purpose, fingerprint)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",

@@ -1,7 +1,8 @@
 """Keys in a PKCS#11 token: SoftHSM2, or any HSM's module by path.
 
 URI: ``pkcs11:token=LABEL;object=LABEL``. Settings: ``pkcs11Module`` (path of the module) and ``pkcs11Pin``
-(a reference to the user PIN). Key pairs are generated inside the token, sensitive and never extractable.
+(a reference to the user PIN). Key pairs are generated inside the token, sensitive and never extractable; one declared
+escrowed is extractable (wrapped only) until its escrow is confirmed.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,8 +16,16 @@ from pkcs11.mechanisms import Mechanism
 
 from keyrung_provisioners import encoding
 from keyrung_provisioners.algorithms import algorithm
-from keyrung_provisioners.api import AttributeValue, Capability, KeyDescription, KeySpec, VaultDescription
-from keyrung_provisioners.backends.pkcs11 import objects
+from keyrung_provisioners.api import (
+    AttributeValue,
+    Capability,
+    Custody,
+    KeyDescription,
+    KeySpec,
+    VaultDescription,
+    WrappedKey,
+)
+from keyrung_provisioners.backends.pkcs11 import objects, wrapping
 from keyrung_provisioners.backends.pkcs11.session import TokenSession
 from keyrung_provisioners.errors import InvalidSettingError
 from keyrung_provisioners.sources import resolve
@@ -36,13 +45,22 @@ _REQUIRED: dict[str, AttributeValue] = {
     "CKA_UNWRAP": False,
     "CKA_DERIVE": False,
 }
+# What a key cannot show because of its escrow: it could leave before it was locked; restored, it was made elsewhere.
+_EXCUSED: dict[Custody, frozenset[str]] = {
+    Custody.SOLE: frozenset(),
+    Custody.ESCROWING: frozenset({"CKA_NEVER_EXTRACTABLE", "CKA_EXTRACTABLE"}),
+    Custody.ESCROWED: frozenset({"CKA_NEVER_EXTRACTABLE"}),
+    Custody.RESTORED: frozenset({"CKA_NEVER_EXTRACTABLE", "CKA_LOCAL", "CKA_ALWAYS_SENSITIVE"}),
+}
 
 
 class Pkcs11KeyManager:
     """Keys in the tokens that one module serves."""
 
     scheme: ClassVar[str] = "pkcs11"
-    capabilities: ClassVar[frozenset[Capability]] = frozenset({Capability.SIGNING})
+    capabilities: ClassVar[frozenset[Capability]] = frozenset(
+        {Capability.SIGNING, Capability.WRAPPING, Capability.IMPORTING}
+    )
 
     def __init__(self, *, module_path: str, pin: Callable[[], str]) -> None:
         """Use the module at ``module_path``; ``pin`` gives the user PIN of its tokens when a login needs it."""
@@ -105,7 +123,10 @@ class Pkcs11KeyManager:
 
     def deviations(self, spec: KeySpec, found: KeyDescription) -> list[str]:
         """Return the PKCS#11 attributes that are not as a signing key's must be."""
-        wrong = [name for name, value in _REQUIRED.items() if found.attributes.get(name) is not value]
+        excused = _EXCUSED[spec.custody]
+        wrong = [
+            name for name, value in _REQUIRED.items() if name not in excused and found.attributes.get(name) is not value
+        ]
         if found.algorithm != spec.algorithm:
             wrong.append("CKA_EC_PARAMS")
         return wrong
@@ -133,6 +154,26 @@ class Pkcs11KeyManager:
             return bytes(pair.private.sign(hashed, mechanism=Mechanism.ECDSA))
 
         return session.run(sign_with)
+
+    def wrap(self, uri: KeyUri, wrapping_key: bytearray) -> WrappedKey:
+        """Wrap the private key inside the token; see `Wrapping.wrap`."""
+        return self._session(uri.vault).run(partial(wrapping.wrap, uri=uri, wrapping_key=wrapping_key))
+
+    def lock(self, uri: KeyUri) -> KeyDescription:
+        """Set CKA_EXTRACTABLE to false for ever; see `Wrapping.lock`."""
+        self._session(uri.vault).run(partial(wrapping.lock, uri=uri))
+        return self.describe(uri)
+
+    def rehearse(self, vault: VaultUri, wrapped: WrappedKey, wrapping_key: bytearray, data: bytes) -> bytes:
+        """Sign once by the wrapped key as a session object; see `Importing.rehearse`."""
+        return self._session(vault.vault).run(
+            partial(wrapping.rehearse, wrapped=wrapped, wrapping_key=wrapping_key, data=data)
+        )
+
+    def import_wrapped(self, uri: KeyUri, wrapped: WrappedKey, wrapping_key: bytearray) -> KeyDescription:
+        """Unwrap the key into the token; see `Importing.import_wrapped`."""
+        self._session(uri.vault).run(partial(wrapping.restore, uri=uri, wrapped=wrapped, wrapping_key=wrapping_key))
+        return self.describe(uri)
 
     def _session(self, label: str) -> TokenSession:
         return self._sessions.setdefault(label, TokenSession(self._module_path, label, self._pin))

@@ -11,7 +11,7 @@ from pkcs11.util.ec import encode_named_curve_parameters
 
 from keyrung_provisioners import encoding
 from keyrung_provisioners.algorithms import ALGORITHMS, Algorithm
-from keyrung_provisioners.api import AttributeValue, KeySpec
+from keyrung_provisioners.api import AttributeValue, Custody, KeySpec
 from keyrung_provisioners.errors import KeyConflictError, KeyMissingError
 from keyrung_provisioners.uri import KeyUri
 
@@ -77,7 +77,7 @@ def generate(session: pkcs11.Session, *, spec: KeySpec, row: Algorithm) -> None:
         store=True,
         id=spec.claim_id,
         label=spec.uri.name,
-        private_template=_PRIVATE_TEMPLATE,
+        private_template={**_PRIVATE_TEMPLATE, Attribute.EXTRACTABLE: spec.custody is Custody.ESCROWING},
         public_template=_PUBLIC_TEMPLATE,
     )
 

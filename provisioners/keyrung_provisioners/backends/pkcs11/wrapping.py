@@ -1,0 +1,195 @@
+"""Private keys that leave a token and enter one, wrapped by AES-KWP (RFC 5649); never in the clear.
+
+The wrapping key is a session object: it ends with the call. Every function takes a logged-in session.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import pkcs11
+from pkcs11.constants import Attribute, ObjectClass
+from pkcs11.mechanisms import KeyType, Mechanism
+from pkcs11.util.ec import encode_named_curve_parameters
+
+from keyrung_provisioners import encoding
+from keyrung_provisioners.algorithms import algorithm
+from keyrung_provisioners.api import WrappedKey
+from keyrung_provisioners.backends.pkcs11 import objects
+from keyrung_provisioners.errors import BackendUnavailableError, KeyConflictError, KeyMissingError, KeyRefusedError
+from keyrung_provisioners.uri import KeyUri
+
+# Modules offer RFC 5649 under two numbers: CKM_AES_KEY_WRAP_KWP (PKCS#11 3.0) where it exists, else
+# CKM_AES_KEY_WRAP_PAD (SoftHSM2). The second means other things in other modules, so either is tried on a known answer.
+_MECHANISMS = (Mechanism.AES_KEY_WRAP_KWP, Mechanism.AES_KEY_WRAP_PAD)
+
+# RFC 5649 section 6, second example: key-encryption key, 7 bytes of key data, the wrapped result. SoftHSM2 fills the
+# data up to whole blocks with zero bytes first, so that what is opened ends in zeros; any RFC 5649 opens that as well.
+_KNOWN_KEY = bytes.fromhex("5840df6e29b02af1ab493b705bf16ea1ae8338f4dcc176a8")
+_KNOWN_DATA = bytes.fromhex("466f7250617369")
+_KNOWN_WRAPPED = {
+    "RFC 5649": bytes.fromhex("afbeb0f07dfbf5419200f2ccb50bb24f"),
+    "RFC 5649 of zero-filled data": bytes.fromhex("0e13c7817f2e6681f64d911b7dd014d5"),
+}
+
+# The library's own template asks a private key to encrypt, wrap and verify, which tokens refuse; DEFAULT leaves it out.
+_PRIVATE_TEMPLATE = {
+    Attribute.ENCRYPT: pkcs11.DEFAULT,
+    Attribute.WRAP: pkcs11.DEFAULT,
+    Attribute.VERIFY: pkcs11.DEFAULT,
+    Attribute.SENSITIVE: True,
+    Attribute.EXTRACTABLE: False,
+    Attribute.PRIVATE: True,
+    Attribute.SIGN: True,
+    Attribute.DECRYPT: False,
+    Attribute.UNWRAP: False,
+    Attribute.DERIVE: False,
+}
+# What tokens answer when a wrapped key does not open: PKCS#11 says the first two, SoftHSM2 the third.
+_NOT_OPENED = (pkcs11.WrappedKeyInvalid, pkcs11.WrappedKeyLenRange, pkcs11.GeneralError)
+_NOT_WRAPPED = (pkcs11.KeyUnextractable, pkcs11.KeyNotWrappable)
+
+
+def wrap(session: pkcs11.Session, *, uri: KeyUri, wrapping_key: bytearray) -> WrappedKey:
+    """Return the private key under ``uri``, wrapped inside the token."""
+    pair = objects.read(session, uri=uri)
+    with _entered(session, wrapping_key) as (key, mechanism):
+        try:
+            ciphertext = bytes(key.wrap_key(pair.private, mechanism=mechanism))
+        except _NOT_WRAPPED as error:
+            raise KeyRefusedError(
+                f"the token does not let {uri} out", fix="a key is escrowed only if it was declared so", uri=str(uri)
+            ) from error
+    return WrappedKey(
+        algorithm=pair.algorithm.name,
+        public_key_pem=pair.public_key_pem,
+        claim_id=pair.claim_id,
+        ciphertext=ciphertext,
+    )
+
+
+def lock(session: pkcs11.Session, *, uri: KeyUri) -> None:
+    """Make the private key unextractable; PKCS#11 3.1 section 4.9 lets nobody turn that back."""
+    private = objects.read(session, uri=uri).private
+    if private[Attribute.EXTRACTABLE]:
+        private[Attribute.EXTRACTABLE] = False
+
+
+def rehearse(session: pkcs11.Session, *, wrapped: WrappedKey, wrapping_key: bytearray, data: bytes) -> bytes:
+    """Return a signature by the wrapped key, which becomes a session object and ends with this call."""
+    with _entered(session, wrapping_key) as (key, mechanism):
+        private = _unwrap(key, mechanism, wrapped, label="", store=False)
+        try:
+            hashed = encoding.digest(data, algorithm(wrapped.algorithm).hash_name or "")
+            return bytes(private.sign(hashed, mechanism=Mechanism.ECDSA))
+        finally:
+            private.destroy()
+
+
+def restore(session: pkcs11.Session, *, uri: KeyUri, wrapped: WrappedKey, wrapping_key: bytearray) -> None:
+    """Put the wrapped key and its public half under ``uri``; half a pair of the same key is replaced."""
+    if _stands_already(session, uri, wrapped):
+        return
+    for entry in objects.objects(session, uri.name):
+        if bytes(entry[Attribute.ID]) != wrapped.claim_id:
+            raise _conflict(uri)
+        entry.destroy()
+    row = algorithm(wrapped.algorithm)
+    with _entered(session, wrapping_key) as (key, mechanism):
+        _unwrap(key, mechanism, wrapped, label=uri.name, store=True)
+    session.create_object(
+        {
+            Attribute.CLASS: ObjectClass.PUBLIC_KEY,
+            Attribute.KEY_TYPE: KeyType.EC,
+            Attribute.EC_PARAMS: encode_named_curve_parameters(row.curve or ""),
+            Attribute.EC_POINT: encoding.ec_point(wrapped.public_key_pem),
+            Attribute.TOKEN: True,
+            Attribute.PRIVATE: False,
+            Attribute.LABEL: uri.name,
+            Attribute.ID: wrapped.claim_id,
+            Attribute.VERIFY: True,
+            Attribute.ENCRYPT: False,
+            Attribute.WRAP: False,
+        }
+    )
+
+
+def _stands_already(session: pkcs11.Session, uri: KeyUri, wrapped: WrappedKey) -> bool:
+    try:
+        pair = objects.read(session, uri=uri)
+    except KeyMissingError:
+        return False
+    if encoding.thumbprint(pair.public_key_pem) != encoding.thumbprint(wrapped.public_key_pem):
+        raise _conflict(uri)
+    return True
+
+
+def _conflict(uri: KeyUri) -> KeyConflictError:
+    return KeyConflictError(f"another key stands under {uri}", fix="restore under another name", uri=str(uri))
+
+
+def _unwrap(key: Any, mechanism: Mechanism, wrapped: WrappedKey, *, label: str, store: bool) -> Any:
+    try:
+        return key.unwrap_key(
+            ObjectClass.PRIVATE_KEY,
+            KeyType.EC,
+            wrapped.ciphertext,
+            mechanism=mechanism,
+            id=wrapped.claim_id,
+            label=label,
+            store=store,
+            template=_PRIVATE_TEMPLATE,
+        )
+    except _NOT_OPENED as error:
+        raise KeyRefusedError(
+            "the token did not open the wrapped key", fix="the escrow or its wrapping key is not the right one"
+        ) from error
+
+
+@contextmanager
+def _entered(session: pkcs11.Session, wrapping_key: bytearray) -> Iterator[tuple[Any, Mechanism]]:
+    """Give the wrapping key as a session object, with the mechanism that was seen to be RFC 5649."""
+    mechanism = _mechanism(session)
+    key = _secret(session, KeyType.AES, bytes(wrapping_key), {Attribute.WRAP: True, Attribute.UNWRAP: True})
+    try:
+        yield key, mechanism
+    finally:
+        with suppress(pkcs11.PKCS11Error):  # a lost session took it along
+            key.destroy()
+
+
+def _mechanism(session: pkcs11.Session) -> Mechanism:
+    offered = session.token.slot.get_mechanisms()
+    for mechanism in _MECHANISMS:
+        if mechanism in offered and _known_answer(session, mechanism) in _KNOWN_WRAPPED.values():
+            return mechanism
+    raise BackendUnavailableError("the token has no AES-KWP (RFC 5649)", fix="keep the escrow in a token that has it")
+
+
+def _known_answer(session: pkcs11.Session, mechanism: Mechanism) -> bytes:
+    key = _secret(session, KeyType.AES, _KNOWN_KEY, {Attribute.WRAP: True})
+    data = _secret(session, KeyType.GENERIC_SECRET, _KNOWN_DATA, {Attribute.EXTRACTABLE: True})
+    try:
+        return bytes(key.wrap_key(data, mechanism=mechanism))
+    except pkcs11.PKCS11Error:
+        return b""
+    finally:
+        key.destroy()
+        data.destroy()
+
+
+def _secret(session: pkcs11.Session, kind: KeyType, value: bytes, more: dict[Attribute, bool]) -> Any:
+    return session.create_object(
+        {
+            Attribute.CLASS: ObjectClass.SECRET_KEY,
+            Attribute.KEY_TYPE: kind,
+            Attribute.VALUE: value,
+            Attribute.TOKEN: False,
+            Attribute.PRIVATE: True,
+            Attribute.SENSITIVE: True,
+            Attribute.EXTRACTABLE: False,
+            Attribute.ENCRYPT: False,
+            Attribute.DECRYPT: False,
+            **more,
+        }
+    )

@@ -1,0 +1,189 @@
+"""The two ceremonies: sealing a key into an envelope, and restoring it from opened shares."""
+
+import hmac
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol, cast
+
+from keyrung_provisioners import encoding
+from keyrung_provisioners.api import (
+    Capability,
+    Custody,
+    Importing,
+    KeyDescription,
+    KeyManager,
+    KeySpec,
+    Purpose,
+    Signing,
+    Wrapping,
+)
+from keyrung_provisioners.errors import InvalidSettingError, KeyAlteredError, KeyRefusedError
+from keyrung_provisioners.escrow import proof, shamir
+from keyrung_provisioners.escrow.envelope import (
+    SET_ID_BYTES,
+    Envelope,
+    EscrowedKey,
+    SealedShare,
+    binding,
+    share_digest,
+)
+from keyrung_provisioners.escrow.memory import erased_after
+from keyrung_provisioners.escrow.quorum import wrapping_key
+from keyrung_provisioners.escrow.recipients import Recipient
+from keyrung_provisioners.escrow.share import OpenShare, context, encode
+from keyrung_provisioners.uri import KeyUri
+
+
+class TokenBytes(Protocol):
+    """The system's secure random source, as a parameter."""
+
+    def __call__(self, size_bytes: int, /) -> bytes:
+        """Return that many random bytes."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Who holds shares, and how many of them must come together."""
+
+    threshold: int
+    recipients: tuple[Recipient, ...]
+
+    def __post_init__(self) -> None:
+        shamir.check_plan(self.threshold, len(self.recipients))
+        texts = [str(recipient) for recipient in self.recipients]
+        if len(set(texts)) != len(texts):
+            raise InvalidSettingError("a custodian is named twice", fix="name each custodian once")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """The key that is sealed, as the inventory knows it."""
+
+    uri: KeyUri
+    generation: int
+    purpose: Purpose
+    fingerprint: str
+
+
+def seal(target: Target, manager: KeyManager, plan: Plan, *, token_bytes: TokenBytes, now: datetime) -> Envelope:
+    """Return the envelope of ``target``, after a test restore inside its store proved that it gives the key back.
+
+    Raises:
+        KeyRefusedError: If the store cannot wrap, or does not let this key out.
+        KeyAlteredError: If what is restored is not the recorded key; nothing of the escrow is kept then.
+    """
+    _require(manager, Capability.WRAPPING, Capability.IMPORTING)
+    with erased_after(bytearray(token_bytes(shamir.SECRET_BYTES))) as secret:
+        wrapped = cast(Wrapping, manager).wrap(target.uri, secret)
+        if encoding.thumbprint(wrapped.public_key_pem) != target.fingerprint:
+            raise KeyAlteredError(
+                f"{target.uri} is recorded with thumbprint {target.fingerprint}, and the store holds another key",
+                fix="find out who replaced it",
+                uri=str(target.uri),
+            )
+        key = EscrowedKey(
+            uri=target.uri,
+            generation=target.generation,
+            purpose=target.purpose,
+            fingerprint=target.fingerprint,
+            wrapped=wrapped,
+        )
+        words = shamir.split(secret, threshold=plan.threshold, count=len(plan.recipients))
+        _test_restore(key, manager, words, secret, token_bytes)
+        return _sealed(key, plan, words, set_id=token_bytes(SET_ID_BYTES).hex(), now=now)
+
+
+def restore(
+    envelope: Envelope,
+    shares: Sequence[OpenShare],
+    manager: KeyManager,
+    uri: KeyUri,
+    *,
+    token_bytes: TokenBytes,
+    reached: Callable[[str], None] = lambda _step: None,
+) -> KeyDescription:
+    """Return the key of ``envelope`` restored under ``uri`` and proven by a signature; there already counts as done.
+
+    ``reached`` is called with each step about to happen ("combine", "rehearse", "import", "prove").
+
+    Raises:
+        ShareRefusedError: If a share is wrong or too few are given; the store is not touched then.
+        KeyConflictError: If another key stands under ``uri``.
+        KeyAlteredError: If what is restored is not the recorded key; a rehearsal finds that before anything is stored.
+    """
+    _require(manager, Capability.IMPORTING, Capability.SIGNING)
+    importing, wrapped = cast(Importing, manager), envelope.key.wrapped
+    reached("combine")
+    with erased_after(wrapping_key(envelope, shares)) as secret:
+        reached("rehearse")
+        challenge = token_bytes(proof.CHALLENGE_BYTES)
+        rehearsed = importing.rehearse(uri.vault_uri, wrapped, secret, proof.text(challenge))
+        proof.check_signature(wrapped.public_key_pem, challenge, rehearsed)
+        reached("import")
+        found = importing.import_wrapped(uri, wrapped, secret)
+    reached("prove")
+    challenge = token_bytes(proof.CHALLENGE_BYTES)
+    proof.check_signature(wrapped.public_key_pem, challenge, cast(Signing, manager).sign(uri, proof.text(challenge)))
+    spec = KeySpec(
+        uri=uri,
+        algorithm=wrapped.algorithm,
+        purpose=envelope.key.purpose,
+        claim_id=wrapped.claim_id,
+        custody=Custody.RESTORED,
+    )
+    weak = manager.deviations(spec, found)
+    if weak:
+        raise KeyRefusedError(
+            f"the key restored under {uri} falls short in {', '.join(weak)}", fix="check the store", uri=str(uri)
+        )
+    return found
+
+
+def _test_restore(
+    key: EscrowedKey, manager: KeyManager, words: list[shamir.Words], secret: bytearray, token_bytes: TokenBytes
+) -> None:
+    """Give the key back once, from shares: every share takes part in a quorum, and one quorum's key signs."""
+    threshold = words[0].threshold
+    for first in range(len(words)):
+        quorum = [words[(first + step) % len(words)] for step in range(threshold)]
+        with erased_after(shamir.combine(quorum)) as combined:
+            if not hmac.compare_digest(combined, secret):
+                raise KeyAlteredError("shares made just now do not give the secret back", fix="run it again")
+            if first == 0:
+                challenge = token_bytes(proof.CHALLENGE_BYTES)
+                signature = cast(Importing, manager).rehearse(
+                    key.uri.vault_uri, key.wrapped, combined, proof.text(challenge)
+                )
+                proof.check_signature(key.wrapped.public_key_pem, challenge, signature)
+
+
+def _sealed(key: EscrowedKey, plan: Plan, words: list[shamir.Words], *, set_id: str, now: datetime) -> Envelope:
+    recipients = [str(recipient) for recipient in plan.recipients]
+    created_at = now.replace(microsecond=0)
+    bound = binding(set_id=set_id, created_at=created_at, key=key, threshold=plan.threshold, recipients=recipients)
+    shares = []
+    for recipient, part in zip(plan.recipients, words, strict=True):
+        digest = share_digest(bound, part.index, part.text)
+        opened = OpenShare(
+            set_id=set_id,
+            binding=bound,
+            index=part.index,
+            threshold=part.threshold,
+            digest=digest,
+            words=part.text,
+        )
+        sealed = recipient.seal(encode(opened), context=context(bound, part.index))
+        shares.append(SealedShare(index=part.index, recipient=str(recipient), digest=digest, sealed=sealed))
+    return Envelope(set_id=set_id, created_at=created_at, key=key, threshold=plan.threshold, shares=tuple(shares))
+
+
+def _require(manager: KeyManager, *capabilities: Capability) -> None:
+    lacking = [capability.value for capability in capabilities if capability not in manager.capabilities]
+    if lacking:
+        raise KeyRefusedError(
+            f"{manager.scheme}: keys cannot be escrowed there, the back end lacks {', '.join(lacking)}",
+            fix="keep the key in a PKCS#11 token",
+            scheme=manager.scheme,
+        )
