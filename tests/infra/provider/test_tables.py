@@ -11,6 +11,7 @@ from pulumi.provider.experimental.property_value import PropertyValue
 from pulumi.provider.experimental.provider import (
     CheckRequest,
     CheckResponse,
+    CreateRequest,
     DiffRequest,
     DiffResponse,
     GetSchemaRequest,
@@ -176,6 +177,16 @@ def test_an_input_that_is_still_unknown_passes_the_check_as_unknown(
     answer = _check(provider, resource, _given(resource, **others, **{name: _UNKNOWN} if name not in others else {}))
     assert _reasons(answer) == []
     assert (answer.inputs or {})[name].value == UNKNOWN_ON_THE_WIRE
+
+
+def test_a_planned_key_has_its_uri_and_no_more(provider: KeyrungProvider) -> None:
+    request = CreateRequest(_urn("Key"), _values(_given("Key")), 0, True)
+    planned = asyncio.run(provider.create(request)).properties
+    assert planned["uri"].value == "transit:mount=keyrung;name=seed"
+    outputs = ("thumbprint", "publicKeyPem", "state", "evidence")
+    assert [planned[name].value for name in outputs] == [UNKNOWN_ON_THE_WIRE] * 4
+    request = CreateRequest(_urn("Key"), _values(_given("Key", vault=_UNKNOWN)), 0, True)
+    assert asyncio.run(provider.create(request)).properties["uri"].value == UNKNOWN_ON_THE_WIRE
 
 
 def test_a_secret_input_stays_secret(provider: KeyrungProvider) -> None:
