@@ -120,11 +120,12 @@ class Provisioner:
         """Return the active row of an existing key that somebody else made, if it is as strong as one of ours."""
         found = manager.describe(uri)
         claim = Claim(owner=owner, generation=1, uri=uri, algorithm=found.algorithm, purpose=purpose)
+        claim_id = found.claim_id or self.token_bytes(CLAIM_ID_BYTES)
+        spec = KeySpec(uri=uri, algorithm=found.algorithm, purpose=purpose, claim_id=claim_id)
+        _refuse_weak(spec, found, manager)  # before the claim, so that a refused key can still be given another name
         with self.inventory.exclusive(owner, claim.generation):
-            claim_id = found.claim_id or self.token_bytes(CLAIM_ID_BYTES)
             row, _ = self.inventory.claim(claim, claim_id=claim_id, now=self.now())
             if row.fingerprint is None:
-                _refuse_weak(_spec(row), found, manager)
                 row = self.inventory.record_created(row, found, adopted=True, now=self.now())
             else:
                 check_identity(row, manager)
