@@ -104,7 +104,7 @@ class Provisioner:
         if self.escrow is None or Capability.WRAPPING not in manager.capabilities:
             raise KeyRefusedError(
                 f"{uri} is declared escrowed and stays in pre-activation until its escrow is confirmed",
-                fix="name its custodians, and keep it in a PKCS#11 token",
+                fix="name its custodians with `keyrung escrow create`, and keep it in a PKCS#11 token",
                 uri=str(uri),
             )
         self.reached("escrow")

@@ -16,6 +16,8 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "dev": ("keyrung_infra.cli.dev", "Start, stop and look at the local stack."),
     "serve": ("keyrung_infra.cli.serve", "Run the verifier."),
     "credential": ("keyrung_infra.cli.credential", "Add, list and revoke people's step-up credentials."),
+    "custodian": ("keyrung_infra.cli.custodian", "Make keys for the people who hold shares of an escrow."),
+    "escrow": ("keyrung_infra.cli.escrow", "Escrow keys with custodians, restore them, and rehearse it."),
     "audit": ("keyrung_infra.cli.audit", "Verify the audit log."),
     "demo": ("keyrung_infra.cli.demo", "Show a completed step-up, from `pulumi up` to the audit log."),
 }

@@ -5,11 +5,14 @@ The library draws its randomness from the system's secure source itself.
 
 from dataclasses import dataclass, field
 
-from shamir_mnemonic import combine_mnemonics, generate_mnemonics
-from shamir_mnemonic.share import Share
-from shamir_mnemonic.utils import MnemonicError
+from keyrung_provisioners.errors import BackendMissingError, InvalidSettingError, ShareRefusedError
 
-from keyrung_provisioners.errors import InvalidSettingError, ShareRefusedError
+try:
+    from shamir_mnemonic import combine_mnemonics, generate_mnemonics
+    from shamir_mnemonic.share import Share
+    from shamir_mnemonic.utils import MnemonicError
+except ImportError as missing:
+    raise BackendMissingError("the library behind SLIP-39 is not installed", fix="install keyrung[escrow]") from missing
 
 SECRET_BYTES = 32
 MIN_THRESHOLD = 2  # one custodian alone must never be enough

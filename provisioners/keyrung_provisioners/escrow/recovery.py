@@ -1,0 +1,78 @@
+"""Recovery: a key restored from its escrow, and the inventory told of it, so that its evidence stays true."""
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from keyrung_provisioners.api import Custody, KeyDescription, KeyManager
+from keyrung_provisioners.errors import KeyConflictError, KeyMissingError
+from keyrung_provisioners.escrow.ceremony import TokenBytes, restore
+from keyrung_provisioners.escrow.envelope import Envelope
+from keyrung_provisioners.escrow.share import OpenShare
+from keyrung_provisioners.inventory import Inventory, KeyRow
+from keyrung_provisioners.uri import KeyUri
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recovery:
+    """How a recovery went.
+
+    Attributes:
+        already_there: Whether the key stood there before; then it was only proven.
+        recorded: Whether an inventory row was brought up to date.
+    """
+
+    key: KeyDescription
+    already_there: bool
+    recorded: bool
+
+
+def recover(
+    envelope: Envelope,
+    shares: Sequence[OpenShare],
+    manager: KeyManager,
+    uri: KeyUri,
+    *,
+    inventory: Inventory | None,
+    token_bytes: TokenBytes,
+    now: Callable[[], datetime],
+    reached: Callable[[str], None],
+) -> Recovery:
+    """Restore the key of ``envelope`` under ``uri``; see `ceremony.restore`.
+
+    Raises:
+        KeyConflictError: If the inventory records another key under ``uri``; nothing is touched then.
+    """
+    row = None if inventory is None else inventory.find(uri)
+    if row is not None and row.fingerprint != envelope.key.fingerprint:
+        raise KeyConflictError(
+            f"the inventory records {row.fingerprint} under {uri}, and the envelope is for {envelope.key.fingerprint}",
+            fix="take the envelope of that key, or restore under another name",
+            uri=str(uri),
+            recorded=row.fingerprint or "none",
+            found=envelope.key.fingerprint,
+        )
+    with ExitStack() as held:
+        if inventory is not None and row is not None:
+            held.enter_context(inventory.exclusive(row.claim.owner, row.claim.generation))
+        there = _stands(manager, uri)
+        key = restore(envelope, shares, manager, uri, token_bytes=token_bytes, reached=reached)
+        recorded = False
+        if inventory is not None and row is not None and not there and _is_escrowed(row):
+            evidence = {**key.attributes, "escrowed": True, "escrow_set": envelope.set_id, "restored": True}
+            inventory.record_custody(row, Custody.RESTORED, replace(key, attributes=evidence), now=now())
+            recorded = True
+    return Recovery(key=key, already_there=there, recorded=recorded)
+
+
+def _is_escrowed(row: KeyRow) -> bool:
+    return row.custody in (Custody.ESCROWED, Custody.RESTORED)
+
+
+def _stands(manager: KeyManager, uri: KeyUri) -> bool:
+    try:
+        manager.describe(uri)
+    except KeyMissingError:
+        return False
+    return True

@@ -1,0 +1,280 @@
+"""The escrow commands, from a custodian's key to a restored one, as people and scripts run them."""
+
+import json
+import stat
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.escrow import open_token
+from support.softhsm import SoftHsmToken
+
+from keyrung_infra.cli import main
+from keyrung_infra.inventory.sqlite import SqliteInventory
+from keyrung_provisioners.api import Custody
+from keyrung_provisioners.provision import check_identity
+from keyrung_provisioners.uri import KeyUri
+
+Run = Callable[..., tuple[int, Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desk:
+    """A project folder with a token, three custodians, and the command."""
+
+    root: Path
+    token: SoftHsmToken
+    run: Run = field(repr=False)
+
+    @property
+    def uri(self) -> str:
+        return f"pkcs11:token={self.token.label};object=kek"
+
+    @property
+    def access(self) -> tuple[str, ...]:
+        settings = self.token.settings()
+        return ("--module", settings["pkcs11Module"], "--pin", settings["pkcs11Pin"])
+
+    def recipients(self) -> list[str]:
+        found = []
+        for number in (1, 2, 3):
+            path = self.root / f"custodian-{number}"
+            code, made = self.run("custodian", "keygen", "--out", str(path), "--passphrase", "none")
+            assert code == 0, made
+            found.append(made["recipient"])
+        return found
+
+    def create(self, recipients: Sequence[str]) -> tuple[int, Any]:
+        named = [part for recipient in recipients for part in ("--recipient", recipient)]
+        return self.run(
+            "escrow", "create", self.uri, "--purpose", "policy-signing", "--threshold", "2", *named, *self.access
+        )
+
+    def open(self, envelope: str, *numbers: int) -> list[str]:
+        paths = []
+        for number in numbers:
+            path = str(self.root / f"share-{number}")
+            key = str(self.root / f"custodian-{number}")
+            code, opened = self.run(
+                "escrow", "share", "open", envelope, "--key", key, "--out", path, "--passphrase", "none"
+            )
+            assert (code, opened["index"]) == (0, number)
+            paths.append(path)
+        return paths
+
+    def share_options(self, paths: Sequence[str]) -> list[str]:
+        return [part for path in paths for part in ("--share", path)]
+
+
+@pytest.fixture
+def desk(
+    softhsm_token: SoftHsmToken, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Desk:
+    root = tmp_path / "project"
+    root.mkdir()
+    (root / "Pulumi.yaml").write_text("name: test\n")
+    monkeypatch.chdir(root)
+
+    def run(*arguments: str) -> tuple[int, Any]:
+        capsys.readouterr()
+        code = main.run([*arguments, "--json"])
+        return code, json.loads(capsys.readouterr().out)
+
+    return Desk(root=root, token=softhsm_token, run=run)
+
+
+@pytest.fixture
+def envelope(desk: Desk) -> str:
+    code, made = desk.create(desk.recipients())
+    assert code == 0, made
+    return str(made["file"])
+
+
+def _error(answer: tuple[int, Any]) -> str:
+    code, document = answer
+    assert code == 1
+    message: str = document["error"]["message"]
+    assert "\n" not in message
+    return message
+
+
+def test_a_custodians_key_file_is_private_and_never_overwritten(desk: Desk) -> None:
+    path = desk.root / "key"
+    code, made = desk.run("custodian", "keygen", "--out", str(path), "--passphrase", "none")
+
+    assert code == 0
+    assert made["recipient"].startswith("hpke-x25519:")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert "exists already" in _error(desk.run("custodian", "keygen", "--out", str(path), "--passphrase", "none"))
+
+
+def test_a_protected_key_file_opens_with_its_passphrase_only(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RIGHT", "correct horse")
+    monkeypatch.setenv("WRONG", "battery staple")
+    path = str(desk.root / "custodian-1")
+    code, made = desk.run("custodian", "keygen", "--out", path, "--passphrase", "env:RIGHT")
+    assert (code, made["encrypted"]) == (0, True)
+    other = desk.run("custodian", "keygen", "--out", str(desk.root / "x"), "--passphrase", "none")[1]["recipient"]
+    sealed = desk.create([made["recipient"], other])[1]["file"]
+    opening = ("escrow", "share", "open", sealed, "--key", path, "--out", str(desk.root / "share"), "--passphrase")
+
+    assert "passphrase" in _error(desk.run(*opening, "env:WRONG"))
+    assert desk.run(*opening, "env:RIGHT")[0] == 0
+    assert stat.S_IMODE((desk.root / "share").stat().st_mode) == 0o600
+
+
+def test_create_makes_an_active_key_and_says_what_escrowing_a_signing_key_means(desk: Desk) -> None:
+    recipients = desk.recipients()
+    code, made = desk.create(recipients)
+
+    assert (code, made["state"], made["threshold"]) == (0, "active", 2)
+    assert [share["recipient"] for share in made["shares"]] == recipients
+    assert "SP 800-57" in made["warning"]
+    assert stat.S_IMODE(Path(made["file"]).stat().st_mode) == 0o600
+
+
+def test_create_again_finds_the_same_escrow(desk: Desk) -> None:
+    recipients = desk.recipients()
+
+    assert desk.create(recipients)[1]["set"] == desk.create(recipients)[1]["set"]
+
+
+def test_create_refuses_a_key_that_was_not_declared_escrowed_and_says_why(desk: Desk) -> None:
+    manager = open_token(desk.token)
+    from keyrung_provisioners.api import KeySpec, Purpose  # noqa: PLC0415
+
+    manager.create(
+        KeySpec(uri=KeyUri.parse(desk.uri), algorithm="P-256", purpose=Purpose.AUDIT_SIGNING, claim_id=bytes(16))
+    )
+
+    assert "never extractable" in _error(desk.create(desk.recipients()))
+
+
+def test_inspect_shows_who_holds_shares_and_nothing_sealed(desk: Desk, envelope: str) -> None:
+    code, shown = desk.run("escrow", "inspect", envelope)
+
+    assert (code, shown["threshold"], len(shown["shares"])) == (0, 2, 3)
+    assert shown["key"]["uri"] == desk.uri
+    assert "wrapped" not in shown
+    assert all("sealed" not in share for share in shown["shares"])
+
+
+def test_share_verify_names_a_wrong_share(desk: Desk, envelope: str) -> None:
+    first, second = desk.open(envelope, 1, 2)
+    assert desk.run("escrow", "share", "verify", envelope, first, second)[1]["valid"] == [1, 2]
+
+    document = json.loads(Path(second).read_text())
+    words = document["words"].split()
+    words[8], words[9] = words[9], words[8]
+    Path(second).write_text(json.dumps({**document, "words": " ".join(words)}))
+    answer = desk.run("escrow", "share", "verify", envelope, first, second)
+
+    assert "share 2 " in _error(answer)
+    assert answer[1]["error"]["fields"]["index"] == "2"
+    assert document["words"] not in json.dumps(answer)
+
+
+def test_recover_brings_a_lost_key_back_and_the_inventory_stays_true(desk: Desk, envelope: str) -> None:
+    manager, uri = open_token(desk.token), KeyUri.parse(desk.uri)
+    manager.destroy(uri)
+    options = desk.share_options(desk.open(envelope, 3, 1))
+
+    code, done = desk.run("escrow", "recover", envelope, *options, "--to", desk.uri, *desk.access)
+
+    assert code == 0, done
+    assert (done["proven"], done["already_there"], done["inventory_updated"]) == (True, False, True)
+    inventory = SqliteInventory(desk.root / ".keyrung" / "inventory.db")
+    row = inventory.find(uri)
+    assert row is not None
+    assert row.custody is Custody.RESTORED
+    assert (row.evidence or {})["restored"] is True
+    assert check_identity(row, open_token(desk.token)).fingerprint == row.fingerprint
+    assert [event.event for _, event in inventory.events()][-1] == "key.restored"
+
+    again = desk.run("escrow", "recover", envelope, *options, "--to", desk.uri, *desk.access)[1]
+    assert (again["already_there"], again["inventory_updated"]) == (True, False)
+
+
+def test_recover_one_share_short_says_how_many_are_missing_and_touches_nothing(desk: Desk, envelope: str) -> None:
+    other = f"pkcs11:token={desk.token.label};object=back"
+    options = desk.share_options(desk.open(envelope, 2))
+
+    message = _error(desk.run("escrow", "recover", envelope, *options, "--to", other, *desk.access))
+
+    assert message.startswith("1 more share is needed")
+    from keyrung_provisioners.errors import KeyMissingError  # noqa: PLC0415
+
+    with pytest.raises(KeyMissingError):
+        open_token(desk.token).describe(KeyUri.parse(other))
+
+
+def test_recover_refuses_a_name_under_which_the_inventory_has_another_key(desk: Desk, envelope: str) -> None:
+    options = desk.share_options(desk.open(envelope, 1, 2))
+    document = json.loads(Path(envelope).read_text())
+    inventory = SqliteInventory(desk.root / ".keyrung" / "inventory.db")
+    row = inventory.find(KeyUri.parse(desk.uri))
+    assert row is not None
+    import sqlite3  # noqa: PLC0415
+    from contextlib import closing  # noqa: PLC0415
+
+    with closing(sqlite3.connect(desk.root / ".keyrung" / "inventory.db")) as connection, connection:
+        connection.execute("UPDATE keys SET fingerprint = 'another'")
+
+    message = _error(desk.run("escrow", "recover", envelope, *options, "--to", desk.uri, *desk.access))
+
+    assert "another" in message
+    assert document["key"]["fingerprint"] in message
+
+
+def _keyrung(desk: Desk, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [str(Path(sys.prefix, "bin", "keyrung")), *arguments]
+    return subprocess.run(command, cwd=desk.root, capture_output=True, text=True, timeout=120)
+
+
+def test_a_drill_restores_by_every_quorum_and_refuses_every_set_one_short(desk: Desk, envelope: str) -> None:
+    paths = desk.open(envelope, 1, 2, 3)
+
+    whole = _keyrung(desk, "escrow", "drill", envelope, *desk.share_options(paths), "--json")
+    part = _keyrung(desk, "escrow", "drill", envelope, *desk.share_options(paths[:2]))
+
+    assert whole.returncode == 0, whole.stdout
+    report = json.loads(whole.stdout)
+    assert (report["quorums"], report["refused"], report["complete"]) == (3, 3, True)
+    assert part.returncode == 0, part.stderr
+    assert "1 quorums restored" in part.stdout
+    assert "Not rehearsed" in part.stdout
+
+
+def test_a_drill_finds_an_altered_envelope(desk: Desk, envelope: str) -> None:
+    paths = desk.open(envelope, 1, 2)
+    document = json.loads(Path(envelope).read_text())
+    document["key"]["generation"] = 2
+    Path(envelope).write_text(json.dumps(document))
+
+    done = _keyrung(desk, "escrow", "drill", envelope, *desk.share_options(paths))
+
+    assert done.returncode == 1
+    assert "share 1 " in done.stderr
+    assert "another envelope" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_text_for_people_is_short_and_shows_no_share(desk: Desk, envelope: str) -> None:
+    shown = _keyrung(desk, "escrow", "inspect", envelope)
+
+    assert shown.returncode == 0
+    assert "quorum       2 of 3" in shown.stdout
+    assert shown.stderr == ""
+
+
+def test_a_missing_or_malformed_file_is_one_sentence(desk: Desk, tmp_path: Path) -> None:
+    junk = tmp_path / "junk"
+    junk.write_bytes(b"{")
+
+    assert "No such file" in _error(desk.run("escrow", "inspect", str(tmp_path / "none")))
+    assert "envelope is not well-formed" in _error(desk.run("escrow", "inspect", str(junk)))
