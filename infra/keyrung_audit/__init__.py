@@ -2,7 +2,7 @@
 
 from keyrung_audit.errors import AuditError, PublicKeyError, SourceError
 from keyrung_audit.keys import PublicKey, load_public_key, public_key_from_jwk
-from keyrung_audit.reader import read_lines, read_log
+from keyrung_audit.reader import read_checkpoints, read_lines, read_log
 from keyrung_audit.record import Record, parse_record
 from keyrung_audit.report import Finding, Report
 from keyrung_audit.verify import verify
@@ -18,6 +18,7 @@ __all__ = [
     "load_public_key",
     "parse_record",
     "public_key_from_jwk",
+    "read_checkpoints",
     "read_lines",
     "read_log",
     "verify",

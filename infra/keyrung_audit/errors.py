@@ -8,6 +8,8 @@ from pathlib import Path
 class AuditError(Exception):
     """Base of every error of this package: the log could not be checked."""
 
+    fix = "give a readable log, its checkpoints and the public audit key"
+
 
 class SourceError(AuditError):
     """A log, checkpoint or key file can't be read."""

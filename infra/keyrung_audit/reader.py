@@ -36,13 +36,29 @@ def read_lines(path: Path) -> Iterator[bytes]:
     Raises:
         SourceError: The file is missing or unreadable.
     """
+    return (line for line, _ in _split(path))
+
+
+def read_checkpoints(path: Path) -> list[bytes]:
+    """Return the lines of a checkpoint file; what a crash left without its line feed was never a statement.
+
+    All at once and to be called before the log is read, so that no checkpoint is newer than the records.
+
+    Raises:
+        SourceError: The file is missing or unreadable.
+    """
+    return [line for line, is_whole in _split(path) if is_whole]
+
+
+def _split(path: Path) -> Iterator[tuple[bytes, bool]]:
+    """Yield each line, cut where it is too long, and whether a line feed ended it."""
     try:
         with path.open("rb") as file:
             while line := file.readline(MAX_LINE_BYTES + 1):
-                ends = line.endswith(b"\n")
-                yield line.removesuffix(b"\n")
-                while not ends and (rest := file.readline(_DRAIN_BYTES)):
-                    ends = rest.endswith(b"\n")
+                is_whole, part = line.endswith(b"\n"), line
+                while not part.endswith(b"\n") and (part := file.readline(_DRAIN_BYTES)):
+                    is_whole = part.endswith(b"\n")
+                yield line.removesuffix(b"\n"), is_whole
     except OSError as error:
         raise _unreadable(path, error) from error
 

@@ -1,7 +1,6 @@
 """`keyrung audit`: check the log with the independent reader, or look at its records."""
 
 import json
-import sys
 from collections import deque
 from pathlib import Path
 from typing import NoReturn
@@ -18,7 +17,7 @@ from keyrung_audit import (
     load_public_key,
     parse_record,
     public_key_from_jwk,
-    read_lines,
+    read_checkpoints,
     read_log,
     verify,
 )
@@ -56,16 +55,14 @@ def verify_command(
     try:
         deployed = None if log_path and checkpoints_path and key_paths else _deployed()
         keys = [_read_key(path) for path in key_paths] or _deployed_keys(deployed)
-        report = verify(
-            read_log(log_path or _deployed_path(deployed, "store")),
-            read_lines(checkpoints_path or _deployed_path(deployed, "checkpoints")),
-            keys,
-        )
+        # Before the log: a verifier that is at work may sign records written after we began to read.
+        checkpoints = read_checkpoints(checkpoints_path or _deployed_path(deployed, "checkpoints"))
+        report = verify(read_log(log_path or _deployed_path(deployed, "store")), checkpoints, keys)
     except (AuditError, InfraError) as error:
         _could_not_check(error, as_json=as_json)
     click.echo(json.dumps(report.to_json(), indent=2) if as_json else _summary(report))
     if not report.ok:
-        sys.exit(EXIT_FINDINGS)
+        click.get_current_context().exit(EXIT_FINDINGS)
 
 
 @command.command(name="show")
@@ -106,9 +103,9 @@ def _read_key(path: Path) -> PublicKey:
 
 def _could_not_check(error: AuditError | InfraError, *, as_json: bool) -> NoReturn:
     if as_json:
-        click.echo(json.dumps({"ok": False, "error": str(error)}))
+        click.echo(json.dumps({"ok": False, "error": {"message": str(error), "fix": error.fix}}))
     click.echo(f"keyrung audit: could not check. {error}", err=True)
-    sys.exit(EXIT_NOT_CHECKED)
+    click.get_current_context().exit(EXIT_NOT_CHECKED)
 
 
 def _summary(report: Report) -> str:
