@@ -7,8 +7,10 @@ import base64
 import hashlib
 import json
 
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from keyrung_provisioners.errors import KeyAlteredError
 
@@ -23,6 +25,11 @@ _UNCOMPRESSED_POINT = 0x04
 def base64url(data: bytes) -> str:
     """Return ``data`` as unpadded base64url (RFC 7515 section 2)."""
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
+
+
+def from_base64url(text: str) -> bytes:
+    """Return the bytes of unpadded base64url; raise `ValueError` for anything else."""
+    return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
 
 
 def public_pem_from_ec_point(point: bytes, curve: str) -> str:
@@ -75,3 +82,17 @@ def digest(data: bytes, hash_name: str) -> bytes:
     hasher = hashes.Hash(_HASHES[hash_name]())
     hasher.update(data)
     return hasher.finalize()
+
+
+def verifies(pem: str, data: bytes, signature: bytes) -> bool:
+    """Return whether ``signature`` (JOSE form) over ``data`` is by the private half of the public key ``pem``."""
+    key = serialization.load_pem_public_key(pem.encode("ascii"))
+    half = len(signature) // 2
+    if not isinstance(key, ec.EllipticCurvePublicKey) or half != (key.key_size + 7) // 8 or len(signature) % 2:
+        return False
+    r, s = int.from_bytes(signature[:half], "big"), int.from_bytes(signature[half:], "big")
+    try:
+        key.verify(encode_dss_signature(r, s), data, ec.ECDSA(hashes.SHA256()))
+    except InvalidSignature:
+        return False
+    return True

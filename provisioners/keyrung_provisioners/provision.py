@@ -62,16 +62,11 @@ class Provisioner:
             KeyRefusedError: If the key made is weaker than declared, or this generation has been destroyed.
         """
         with self.inventory.exclusive(claim.owner, claim.generation):
-            row, new = self.inventory.claim(claim, claim_id=self.token_bytes(CLAIM_ID_BYTES), now=self.now())
+            row = self._claim(claim, manager)
             self.reached("claimed")
-            if row.state is KeyState.DESTROYED:
-                raise KeyRefusedError(
-                    f"generation {claim.generation} of {claim.uri} was destroyed and cannot come back",
-                    fix=f"raise `generation` to {claim.generation + 1}",
-                    uri=str(claim.uri),
-                )
+            _refuse_destroyed(row)
             if row.fingerprint is None:
-                row = self._make(row, manager, new=new)
+                row = self._make(row, manager)
             else:
                 check_identity(row, manager)
             if row.state is KeyState.PRE_ACTIVATION:
@@ -81,20 +76,27 @@ class Provisioner:
                 row = self.inventory.transition(row, KeyState.ACTIVE, now=self.now())
             return row
 
-    def _make(self, row: KeyRow, manager: KeyManager, *, new: bool) -> KeyRow:
+    def _claim(self, claim: Claim, manager: KeyManager) -> KeyRow:
+        """Return the row of ``claim``; nothing may stand under the name before it is claimed.
+
+        A claim that is followed by a refusal would make the key that stands there look like ours to the next run.
+        """
+        unclaimed = self.inventory.row(claim.owner, claim.generation) is None and self.inventory.find(claim.uri) is None
+        if unclaimed and _describe_or_none(manager, claim.uri) is not None:
+            raise _foreign(claim.uri)
+        row, _ = self.inventory.claim(claim, claim_id=self.token_bytes(CLAIM_ID_BYTES), now=self.now())
+        return row
+
+    def _make(self, row: KeyRow, manager: KeyManager) -> KeyRow:
         spec = _spec(row)
-        found = _describe_or_none(manager, spec)
+        found = _describe_or_none(manager, spec.uri)
         adopted = found is not None
         if found is None:
             self.reached("generate")
             found = manager.create(spec)
             self.reached("generated")
-        elif new or (found.claim_id is not None and found.claim_id != row.claim_id):
-            raise KeyConflictError(
-                f"a key that this stack did not make stands under {spec.uri}",
-                fix="choose another name, or take it over with `pulumi import`",
-                uri=str(spec.uri),
-            )
+        elif found.claim_id not in {None, row.claim_id}:
+            raise _foreign(spec.uri)
         _refuse_weak(spec, found, manager)
         return self.inventory.record_created(row, found, adopted=adopted, now=self.now())
 
@@ -121,11 +123,14 @@ class Provisioner:
         found = manager.describe(uri)
         claim = Claim(owner=owner, generation=1, uri=uri, algorithm=found.algorithm, purpose=purpose)
         claim_id = found.claim_id or self.token_bytes(CLAIM_ID_BYTES)
-        spec = KeySpec(uri=uri, algorithm=found.algorithm, purpose=purpose, claim_id=claim_id)
-        _refuse_weak(spec, found, manager)  # before the claim, so that a refused key can still be given another name
         with self.inventory.exclusive(owner, claim.generation):
+            if self.inventory.row(owner, claim.generation) is None:  # a key that is refused is not claimed either
+                spec = KeySpec(uri=uri, algorithm=found.algorithm, purpose=purpose, claim_id=claim_id)
+                _refuse_weak(spec, found, manager)
             row, _ = self.inventory.claim(claim, claim_id=claim_id, now=self.now())
+            _refuse_destroyed(row)
             if row.fingerprint is None:
+                _refuse_weak(_spec(row), found, manager)
                 row = self.inventory.record_created(row, found, adopted=True, now=self.now())
             else:
                 check_identity(row, manager)
@@ -134,7 +139,11 @@ class Provisioner:
             return row
 
     def retire(self, owner: str, generation: int, manager: KeyManager) -> None:
-        """Destroy the key of one generation; already gone counts as done."""
+        """Destroy the key of one generation; already gone counts as done.
+
+        Raises:
+            KeyAlteredError: If another key stands there now; it is not ours to destroy.
+        """
         with self.inventory.exclusive(owner, generation):
             row = self.inventory.row(owner, generation)
             if row is None or row.state is KeyState.DESTROYED:
@@ -145,6 +154,7 @@ class Provisioner:
                     fix="say where its envelope is kept",
                     uri=str(row.claim.uri),
                 )
+            _refuse_foreign(row, manager)
             self.reached("destroy")
             manager.destroy(row.claim.uri)
             if self.escrow is not None and row.custody is not Custody.SOLE:
@@ -171,13 +181,7 @@ def check_identity(row: KeyRow, manager: KeyManager) -> KeyDescription:
             found="none",
         ) from error
     if found.fingerprint != row.fingerprint:
-        raise KeyAlteredError(
-            f"{uri} is recorded with thumbprint {recorded}, and the store holds another key, {found.fingerprint}",
-            fix="find out who replaced it; nothing will use the new key",
-            uri=str(uri),
-            recorded=recorded,
-            found=found.fingerprint,
-        )
+        raise _altered(row, found)
     weak = manager.deviations(_spec(row), found)
     if weak:
         raise KeyAlteredError(
@@ -211,8 +215,49 @@ def _spec(row: KeyRow) -> KeySpec:
     )
 
 
-def _describe_or_none(manager: KeyManager, spec: KeySpec) -> KeyDescription | None:
+def _describe_or_none(manager: KeyManager, uri: KeyUri) -> KeyDescription | None:
     try:
-        return manager.describe(spec.uri)
+        return manager.describe(uri)
     except KeyMissingError:
         return None
+
+
+def _refuse_foreign(row: KeyRow, manager: KeyManager) -> None:
+    """Refuse to go on with a key that stands under the row's name and is another one."""
+    found = _describe_or_none(manager, row.claim.uri)
+    if found is None:
+        return
+    if row.fingerprint is None:
+        if found.claim_id not in {None, row.claim_id}:
+            raise _foreign(row.claim.uri)
+    elif found.fingerprint != row.fingerprint:
+        raise _altered(row, found)
+
+
+def _refuse_destroyed(row: KeyRow) -> None:
+    claim = row.claim
+    if row.state is KeyState.DESTROYED:
+        raise KeyRefusedError(
+            f"generation {claim.generation} of {claim.uri} was destroyed and cannot come back",
+            fix=f"raise `generation` to {claim.generation + 1}",
+            uri=str(claim.uri),
+        )
+
+
+def _foreign(uri: KeyUri) -> KeyConflictError:
+    return KeyConflictError(
+        f"a key that this stack did not make stands under {uri}",
+        fix="choose another name, or take it over with `pulumi import`",
+        uri=str(uri),
+    )
+
+
+def _altered(row: KeyRow, found: KeyDescription) -> KeyAlteredError:
+    recorded = row.fingerprint or "nothing"
+    return KeyAlteredError(
+        f"{row.claim.uri} is recorded with thumbprint {recorded}, and the store holds another key, {found.fingerprint}",
+        fix="find out who replaced it; nothing will use the new key",
+        uri=str(row.claim.uri),
+        recorded=recorded,
+        found=found.fingerprint,
+    )

@@ -8,6 +8,7 @@ escrowed is extractable (wrapped only) until its escrow is confirmed.
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from secrets import token_bytes
 from typing import ClassVar, Self
 
 import pkcs11
@@ -31,6 +32,7 @@ from keyrung_provisioners.errors import InvalidSettingError
 from keyrung_provisioners.sources import resolve
 from keyrung_provisioners.uri import KeyUri, VaultUri
 
+_CHALLENGE_BYTES = 32
 # What a signing key must show: made in the token, never out of it, and good for signatures only.
 _REQUIRED: dict[str, AttributeValue] = {
     "CKA_LOCAL": True,
@@ -66,7 +68,6 @@ class Pkcs11KeyManager:
         """Use the module at ``module_path``; ``pin`` gives the user PIN of its tokens when a login needs it."""
         self._module_path = module_path
         self._pin = pin
-        self._sessions: dict[str, TokenSession] = {}
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, str], *, root: Path) -> Self:
@@ -110,8 +111,15 @@ class Pkcs11KeyManager:
         return self.describe(spec.uri)
 
     def describe(self, uri: KeyUri) -> KeyDescription:
-        """Read the pair back; half a pair counts as no key."""
-        pair = self._session(uri.vault).run(partial(objects.read, uri=uri))
+        """Read the pair back; half a pair counts as no key, and halves must belong together."""
+
+        def read(session: pkcs11.Session) -> objects.Pair:
+            pair = objects.read(session, uri=uri)
+            if pair.attributes["CKA_SIGN"]:  # else it can prove nothing, and deviates
+                objects.prove(pair, uri=uri, challenge=token_bytes(_CHALLENGE_BYTES))
+            return pair
+
+        pair = self._session(uri.vault).run(read)
         return KeyDescription(
             uri=uri,
             algorithm=pair.algorithm.name,
@@ -137,8 +145,8 @@ class Pkcs11KeyManager:
 
         def remove(opened: pkcs11.Session) -> None:
             session.handles.pop(uri.name, None)
-            for entry in objects.objects(opened, uri.name):
-                entry.destroy()
+            for half in objects.halves(opened, uri.name):
+                half.destroy()
 
         session.run(remove)
 
@@ -176,4 +184,4 @@ class Pkcs11KeyManager:
         return self.describe(uri)
 
     def _session(self, label: str) -> TokenSession:
-        return self._sessions.setdefault(label, TokenSession(self._module_path, label, self._pin))
+        return TokenSession(self._module_path, label, self._pin)

@@ -12,7 +12,7 @@ from pkcs11.util.ec import encode_named_curve_parameters
 from keyrung_provisioners import encoding
 from keyrung_provisioners.algorithms import ALGORITHMS, Algorithm
 from keyrung_provisioners.api import AttributeValue, Custody, KeySpec
-from keyrung_provisioners.errors import KeyConflictError, KeyMissingError
+from keyrung_provisioners.errors import KeyAlteredError, KeyConflictError, KeyMissingError
 from keyrung_provisioners.uri import KeyUri
 
 # What is read back from the private key as evidence, under the names that PKCS#11 3.1 section 4.9 gives.
@@ -42,6 +42,8 @@ _PUBLIC_TEMPLATE = {Attribute.VERIFY: True, Attribute.ENCRYPT: False, Attribute.
 _CURVE_PARAMETERS = {
     encode_named_curve_parameters(row.curve): row for row in ALGORITHMS.values() if row.curve is not None
 }
+# What a pair signs to prove itself begins like this, so that it can never pass for anything else.
+_PROOF_LABEL = b"keyrung proof of a pair v1\x00"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,16 +61,17 @@ def generate(session: pkcs11.Session, *, spec: KeySpec, row: Algorithm) -> None:
     """Generate the pair inside the token, with the claim's id on both halves.
 
     A crash can leave half a pair; a half that carries this claim's id was never used and is replaced. Anything else
-    under the label is not ours and refuses.
+    under the label refuses.
     """
-    for entry in objects(session, spec.uri.name):
-        if bytes(entry[Attribute.ID]) != spec.claim_id:
-            raise KeyConflictError(
-                f"{spec.uri} exists already and this stack did not make it",
-                fix="choose another name, or take it over with `pulumi import`",
-                uri=str(spec.uri),
-            )
-        entry.destroy()
+    found = halves(session, spec.uri.name)
+    if len(found) > 1 or any(bytes(half[Attribute.ID]) != spec.claim_id for half in found):
+        raise KeyConflictError(
+            f"{spec.uri} exists already",
+            fix="choose another name, or take it over with `pulumi import`",
+            uri=str(spec.uri),
+        )
+    for half in found:
+        half.destroy()
     parameters = session.create_domain_parameters(
         KeyType.EC, {Attribute.EC_PARAMS: encode_named_curve_parameters(row.curve or "")}, local=True
     )
@@ -92,10 +95,9 @@ def read(session: pkcs11.Session, *, uri: KeyUri) -> Pair:
         )
     if not private or not public:
         raise KeyMissingError(f"the token holds no key pair {uri}", fix="check the token", uri=str(uri))
-    parameters = bytes(private[0][Attribute.EC_PARAMS])
-    row = _CURVE_PARAMETERS.get(parameters)
+    row = _row(private[0])
     if row is None or row.curve is None:
-        raise KeyConflictError(f"{uri} is on a curve that is not supported", fix="choose another name", uri=str(uri))
+        raise KeyConflictError(f"{uri} is of an unsupported type", fix="choose another name", uri=str(uri))
     return Pair(
         private=private[0],
         algorithm=row,
@@ -105,9 +107,28 @@ def read(session: pkcs11.Session, *, uri: KeyUri) -> Pair:
     )
 
 
-def objects(session: pkcs11.Session, label: str) -> list[Any]:
-    """Return every object under ``label``, whatever its class."""
-    return list(session.get_objects({Attribute.LABEL: label}))
+def prove(pair: Pair, *, uri: KeyUri, challenge: bytes) -> None:
+    """Raise `KeyAlteredError` unless the two halves belong together: nothing but their label says so."""
+    text = _PROOF_LABEL + challenge
+    row = pair.algorithm
+    signature = pair.private.sign(encoding.digest(text, row.hash_name or ""), mechanism=Mechanism.ECDSA)
+    if not encoding.verifies(pair.public_key_pem, text, bytes(signature)):
+        raise KeyAlteredError(
+            f"the private and the public half of {uri} do not belong together",
+            fix="find out who replaced one of them; nothing will use the key",
+            uri=str(uri),
+        )
+
+
+def halves(session: pkcs11.Session, label: str) -> list[Any]:
+    """Return the halves of key pairs under ``label``, private ones first."""
+    return [*_of_class(session, label, ObjectClass.PRIVATE_KEY), *_of_class(session, label, ObjectClass.PUBLIC_KEY)]
+
+
+def _row(private: Any) -> Algorithm | None:
+    if private[Attribute.KEY_TYPE] is not KeyType.EC:
+        return None
+    return _CURVE_PARAMETERS.get(bytes(private[Attribute.EC_PARAMS]))
 
 
 def _of_class(session: pkcs11.Session, label: str, object_class: ObjectClass) -> list[Any]:

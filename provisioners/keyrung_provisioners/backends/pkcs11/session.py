@@ -1,11 +1,13 @@
-"""One logged-in session to a PKCS#11 token, kept alive through lost sessions and forks.
+"""One logged-in session of a process to a PKCS#11 token, kept alive through lost sessions and forks.
 
 python-pkcs11 initialises a module without telling it about threads, so all calls of one process go through one lock;
-more sessions would gain nothing. The module's own file serves as the lock between processes: some tokens fail logins
-that happen at the same moment.
+more sessions would gain nothing. A login counts for the whole process (PKCS#11 3.1, section 5.6.8), so there is one
+session for each token, whoever asks. The module's own file serves as the lock between processes: some tokens fail
+logins that happen at the same moment.
 """
 
 import fcntl
+import hashlib
 import os
 import threading
 import time
@@ -22,14 +24,11 @@ from pkcs11._pkcs11 import lib
 from pkcs11.constants import TokenFlag
 
 from keyrung_provisioners.backends.pkcs11.objects import Pair
-from keyrung_provisioners.errors import BackendMissingError, BackendUnavailableError, ProvisionerError
+from keyrung_provisioners.errors import BackendMissingError, BackendUnavailableError
 
 T = TypeVar("T")
 
 _LOGIN_WAIT_SECONDS = 10.0  # many times what a login takes; a stuck process must not block everybody for ever
-_lock = threading.RLock()
-os.register_at_fork(after_in_child=lambda: globals().__setitem__("_lock", threading.RLock()))
-
 # A session that is gone is opened again once; anything else is an answer.
 _SESSION_LOST = (
     pkcs11.SessionHandleInvalid,
@@ -40,6 +39,26 @@ _SESSION_LOST = (
     pkcs11.ObjectHandleInvalid,
     pkcs11.KeyHandleInvalid,
 )
+_PIN_WRONG = (pkcs11.PinIncorrect, pkcs11.PinInvalid, pkcs11.PinLenRange)
+
+_lock = threading.RLock()
+
+
+def _before_fork() -> None:
+    """Let no fork happen in the middle of a call to a module: the child would inherit its state half changed."""
+    _lock.acquire()
+
+
+def _after_fork_in_parent() -> None:
+    _lock.release()
+
+
+def _after_fork_in_child() -> None:
+    global _lock  # noqa: PLW0603 - the holder was a thread of the parent
+    _lock = threading.RLock()
+
+
+os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
 
 
 @dataclass(slots=True)
@@ -52,7 +71,32 @@ class _Module:
     epoch: int = 0
 
 
+@dataclass(slots=True)
+class _Login:
+    """What this process has of one token.
+
+    Attributes:
+        epoch: The module's when the session was opened.
+        handles: Key pairs found so far, by label; they end with the session.
+        refused_pins: Digests of the PINs that the token refused.
+    """
+
+    session: pkcs11.Session | None = None
+    epoch: int = -1
+    handles: dict[str, Pair] = field(default_factory=dict)
+    refused_pins: set[bytes] = field(default_factory=set, repr=False)
+
+    def drop(self) -> None:
+        """Forget the session and all that was found through it."""
+        self.handles.clear()
+        if self.session is not None:
+            with suppress(pkcs11.PKCS11Error):  # it may be lost already; the next one replaces it
+                self.session.close()
+        self.session = None
+
+
 _modules: dict[str, _Module] = {}
+_logins: dict[tuple[str, str], _Login] = {}
 
 
 def _module(path: str) -> _Module:
@@ -83,14 +127,17 @@ def _in_thread_of_its_own(call: Callable[[], T]) -> T:
 
 
 def _reinitialize(module: _Module) -> None:
-    _in_thread_of_its_own(module.lib.reinitialize)
     module.epoch += 1
+    _in_thread_of_its_own(module.lib.reinitialize)
 
 
 @contextmanager
 def _alone(path: str) -> Iterator[None]:
     """Hold the module's file against other processes while logging in."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise BackendMissingError(f"the PKCS#11 module {path} is gone", fix="set pkcs11Module to the module") from error
     try:
         deadline = time.monotonic() + _LOGIN_WAIT_SECONDS
         while True:
@@ -108,25 +155,24 @@ def _alone(path: str) -> Iterator[None]:
         os.close(descriptor)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class TokenSession:
-    """The session of this process to the token called ``label``.
+    """The way to the token called ``label``.
 
     Attributes:
         module_path: The module's shared library.
         label: Token label; a slot number is never used, since it changes.
         pin: Gives the user PIN; asked only when logging in.
-        handles: Key pairs found so far, by label; looking one up among many is slow. They end with the session.
     """
 
     module_path: str
     label: str
     pin: Callable[[], str] = field(repr=False)
-    _session: pkcs11.Session | None = field(default=None, repr=False)
-    _epoch: int = -1
-    _pid: int = 0
-    _wrong_pin: bool = False
-    handles: dict[str, Pair] = field(default_factory=dict, repr=False)
+
+    @property
+    def handles(self) -> dict[str, Pair]:
+        """Key pairs found so far, by label, for use inside `run`: looking one up among many is slow."""
+        return self._login.handles
 
     def run(self, operation: Callable[[pkcs11.Session], T]) -> T:
         """Return ``operation(session)``; once again with a new session if the first was lost.
@@ -134,34 +180,48 @@ class TokenSession:
         Raises:
             BackendUnavailableError: If the token is not there, refuses the login, or fails otherwise.
         """
-        with _lock:
+        with _lock, self._translated():
             try:
-                try:
-                    return operation(self._open())
-                except _SESSION_LOST:
-                    self._drop()
-                    return operation(self._open())
-            except pkcs11.PKCS11Error as error:
-                raise BackendUnavailableError(
-                    f"the token {self.label!r} answered {type(error).__name__}", fix="check the token and its log"
-                ) from error
+                return operation(self._open())
+            except _SESSION_LOST:
+                self._login.drop()
+                return operation(self._open())
 
     def token(self) -> pkcs11.Token:
         """Return the token without logging in."""
-        with _lock:
+        with _lock, self._translated():
             return self._token(_module(self.module_path))
 
+    @property
+    def _login(self) -> _Login:
+        key = (self.module_path, self.label)
+        login = _logins.get(key)
+        return login if login is not None else _logins.setdefault(key, _Login())
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except pkcs11.MultipleTokensReturned as error:
+            raise BackendUnavailableError(
+                f"more than one PKCS#11 token is labelled {self.label!r}", fix="give each a label of its own"
+            ) from error
+        except pkcs11.PKCS11Error as error:
+            raise BackendUnavailableError(
+                f"the token {self.label!r} answered {type(error).__name__}", fix="check the token and its log"
+            ) from error
+
     def _open(self) -> pkcs11.Session:
-        module = _module(self.module_path)
-        if self._session is not None and self._epoch == module.epoch and self._pid == os.getpid():
-            return self._session
-        self._session = None
-        self.handles.clear()
+        module, login = _module(self.module_path), self._login
+        if login.session is not None and login.epoch == module.epoch:
+            return login.session
+        login.session = None  # of an earlier initialisation, so there is nothing to close
+        login.handles.clear()
         token = self._token(module)
         with _alone(self.module_path):
-            self._session = self._login(token)
-        self._epoch, self._pid = module.epoch, os.getpid()
-        return self._session
+            login.session = self._log_in(token)
+        login.epoch = module.epoch
+        return login.session
 
     def _token(self, module: _Module) -> pkcs11.Token:
         try:
@@ -170,39 +230,36 @@ class TokenSession:
             _reinitialize(module)  # tokens that were added since are listed only now
         try:
             return _find(module, self.label)
-        except pkcs11.PKCS11Error as error:
+        except pkcs11.NoSuchToken as error:
             raise BackendUnavailableError(
-                f"there is no single PKCS#11 token labelled {self.label!r}",
+                f"there is no PKCS#11 token labelled {self.label!r}",
                 fix='initialise it, or set SOFTHSM2_CONF (locally: keyrung dev up, then eval "$(keyrung dev env)")',
                 token=self.label,
             ) from error
 
-    def _login(self, token: pkcs11.Token) -> pkcs11.Session:
+    def _log_in(self, token: pkcs11.Token) -> pkcs11.Session:
         """Log in, trying a PIN once: a wrong one is never sent a second time, so it cannot lock the token."""
-        if self._wrong_pin:
-            raise self._pin_error()
         if token.flags & (TokenFlag.USER_PIN_LOCKED | TokenFlag.USER_PIN_FINAL_TRY):
             raise BackendUnavailableError(
                 f"the token {self.label!r} has no PIN tries to spare", fix="log in by hand with the right PIN first"
             )
+        pin = self.pin()
+        digest = hashlib.sha256(pin.encode()).digest()
+        if digest in self._login.refused_pins:
+            raise self._pin_refused()
         try:
-            return token.open(rw=True, user_pin=self.pin())
-        except (pkcs11.PinIncorrect, pkcs11.PinInvalid, pkcs11.PinLenRange) as error:
-            self._wrong_pin = True
-            raise self._pin_error() from error
+            return token.open(rw=True, user_pin=pin)
+        except _PIN_WRONG as error:
+            self._login.refused_pins.add(digest)
+            raise self._pin_refused() from error
+        except pkcs11.UserAlreadyLoggedIn:  # other code of this process uses the token too
+            return token.open(rw=True)
 
-    def _pin_error(self) -> ProvisionerError:
+    def _pin_refused(self) -> BackendUnavailableError:
         return BackendUnavailableError(
             f"the token {self.label!r} refused the PIN",
-            fix="correct the file that pkcs11Pin refers to; no retry is made",
+            fix="correct the file that pkcs11Pin refers to; this PIN is not tried again",
         )
-
-    def _drop(self) -> None:
-        self.handles.clear()
-        if self._session is not None:
-            with suppress(pkcs11.PKCS11Error):  # it may be lost already; the new session replaces it
-                self._session.close()
-        self._session = None
 
 
 def _find(module: _Module, label: str) -> pkcs11.Token:

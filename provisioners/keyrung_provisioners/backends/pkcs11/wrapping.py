@@ -90,7 +90,7 @@ def restore(session: pkcs11.Session, *, uri: KeyUri, wrapped: WrappedKey, wrappi
     """Put the wrapped key and its public half under ``uri``; half a pair of the same key is replaced."""
     if _stands_already(session, uri, wrapped):
         return
-    for entry in objects.objects(session, uri.name):
+    for entry in objects.halves(session, uri.name):
         if bytes(entry[Attribute.ID]) != wrapped.claim_id:
             raise _conflict(uri)
         entry.destroy()

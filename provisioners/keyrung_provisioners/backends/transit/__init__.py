@@ -1,0 +1,296 @@
+"""Keys in the Transit engine of OpenBao; Vault has the same API.
+
+URI: ``transit:mount=MOUNT;name=NAME``. Settings: ``transitAddress`` (https URL), ``transitToken`` (a reference) and
+``transitCaFile`` (the authority that signed the server's certificate). Keys are never exportable.
+"""
+
+import base64
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar, Self, TypeVar
+
+from keyrung_provisioners import encoding
+from keyrung_provisioners.algorithms import ALGORITHMS, algorithm
+from keyrung_provisioners.api import AttributeValue, Capability, KeyDescription, KeySpec, VaultDescription
+from keyrung_provisioners.backends.transit.server import Server
+from keyrung_provisioners.errors import (
+    InvalidSettingError,
+    KeyAlteredError,
+    KeyConflictError,
+    KeyMissingError,
+    KeyRefusedError,
+)
+from keyrung_provisioners.sources import resolve
+from keyrung_provisioners.uri import KeyUri, VaultUri
+
+T = TypeVar("T")
+
+_TIMEOUT_SECONDS = 10.0  # a local call takes milliseconds; a hung server must not hang the deployment
+# The text whose HMAC under a symmetric key serves as that key's check value.
+_CHECK_TEXT = b"keyrung key check value v1"
+_VERSION = 1  # the only one there is of a key
+_BY_TRANSIT_TYPE = {row.transit: row for row in ALGORITHMS.values()}
+# The protective settings of a key, as Transit reports them, and what each must be.
+_REQUIRED: dict[str, AttributeValue] = {
+    "exportable": False,
+    "allow_plaintext_backup": False,
+    "imported_key": False,
+    "derived": False,
+}
+
+
+class TransitKeyManager:
+    """Keys in the Transit mounts of one server."""
+
+    scheme: ClassVar[str] = "transit"
+    capabilities: ClassVar[frozenset[Capability]] = frozenset({Capability.SIGNING, Capability.SEALING})
+
+    def __init__(
+        self,
+        *,
+        address: Callable[[], str],
+        token: Callable[[], str],
+        ca_file: Path,
+        timeout_seconds: float = _TIMEOUT_SECONDS,
+    ) -> None:
+        """Reach the server at ``address``; it and ``token`` are asked for when the first call needs them."""
+        self._server = Server(address=address, token=token, ca_file=ca_file, timeout_seconds=timeout_seconds)
+
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, str], *, root: Path) -> Self:
+        """Build from ``transitAddress``, ``transitToken`` and ``transitCaFile``; nothing is contacted yet."""
+        for name in ("transitAddress", "transitToken", "transitCaFile"):
+            if not settings.get(name):
+                raise InvalidSettingError(f"{name} is not set", fix=f"set keyrung:{name} in the stack's configuration")
+        return cls(
+            address=partial(resolve, settings["transitAddress"], root=root),
+            token=partial(resolve, settings["transitToken"], root=root, secret=True),
+            ca_file=root / settings["transitCaFile"],
+        )
+
+    def ensure_vault(self, vault: VaultUri, *, owner: str) -> VaultDescription:
+        """Mount a Transit engine under the vault's name, unless one is there."""
+        try:
+            return self._vault(vault, owner=owner)
+        except KeyMissingError:
+            pass
+        with suppress(KeyRefusedError):  # somebody else mounted it just now
+            self._server.send(
+                "mount",
+                lambda client: client.sys.enable_secrets_engine(
+                    backend_type="transit", path=vault.vault, description=_mark(owner)
+                ),
+                what=str(vault),
+            )
+        return self._vault(vault, owner=owner)
+
+    def describe_vault(self, vault: VaultUri) -> VaultDescription:
+        """Return the mount's accessor and engine version."""
+        return self._vault(vault, owner=None)
+
+    def _vault(self, vault: VaultUri, *, owner: str | None) -> VaultDescription:
+        def understand(data: Mapping[str, Any]) -> VaultDescription:
+            if data["type"] != "transit":
+                raise KeyConflictError(
+                    f"{vault} is mounted as {data['type']}, not as transit", fix="choose another mount", uri=str(vault)
+                )
+            return VaultDescription(
+                uri=vault,
+                created=owner is not None and data.get("description") == _mark(owner),
+                attributes={"accessor": data["accessor"], "version": data.get("running_plugin_version", "")},
+            )
+
+        try:
+            return self._server.ask(
+                "read",
+                lambda client: client.adapter.get(url=f"/v1/sys/mounts/{vault.vault}"),
+                understand,
+                what=str(vault),
+            )
+        except KeyRefusedError as error:  # the answer for a path where nothing is mounted
+            raise KeyMissingError(f"the vault holds no {vault}", fix="check the vault", uri=str(vault)) from error
+
+    def remove_vault(self, vault: VaultUri) -> None:
+        """Unmount the engine, which must hold no key any more; already gone counts as done."""
+        try:
+            self._vault(vault, owner=None)
+        except KeyMissingError:
+            return
+        try:
+            keys = self._server.ask(
+                "list",
+                lambda client: client.secrets.transit.list_keys(mount_point=vault.vault),
+                lambda data: len(data["keys"]),
+                what=str(vault),
+            )
+        except KeyMissingError:  # the answer of an engine without keys
+            keys = 0
+        if keys:
+            raise KeyRefusedError(f"{vault} still holds {keys} keys", fix="destroy them first", uri=str(vault))
+        self._server.send(
+            "unmount", lambda client: client.sys.disable_secrets_engine(path=vault.vault), what=str(vault)
+        )
+
+    def create(self, spec: KeySpec) -> KeyDescription:
+        """Generate the key in the engine; see `KeyManager.create`.
+
+        Transit answers a second creation with success, so what stands there is looked at first; the claim makes sure
+        that no other creator of ours comes between.
+        """
+        row = algorithm(spec.algorithm)
+        try:
+            self.describe(spec.uri)
+        except KeyMissingError:
+            self._server.send(
+                "create",
+                lambda client: client.secrets.transit.create_key(
+                    name=spec.uri.name,
+                    key_type=row.transit,
+                    exportable=False,
+                    allow_plaintext_backup=False,
+                    mount_point=spec.uri.vault,
+                ),
+                what=str(spec.uri),
+            )
+            return self.describe(spec.uri)
+        fix = "choose another name, or take it over with `pulumi import`"
+        raise KeyConflictError(f"{spec.uri} exists already", fix=fix, uri=str(spec.uri))
+
+    def describe(self, uri: KeyUri) -> KeyDescription:
+        """Read the key's settings and its public half or check value."""
+
+        def understand(data: Mapping[str, Any]) -> KeyDescription:
+            row = _BY_TRANSIT_TYPE.get(data["type"])
+            if row is None:
+                raise KeyConflictError(
+                    f"{uri} is of the unsupported type {data['type']}", fix="choose another name", uri=str(uri)
+                )
+            version = data["keys"].get(str(_VERSION))
+            if version is None:
+                raise KeyAlteredError(
+                    f"{uri} was rotated and its first version is retired",
+                    fix="make the first version available again, or raise `generation`",
+                    uri=str(uri),
+                )
+            pem = None if row.symmetric else str(version["public_key"])
+            return KeyDescription(
+                uri=uri,
+                algorithm=row.name,
+                fingerprint=self._check_value(uri) if pem is None else encoding.thumbprint(pem),
+                public_key_pem=pem,
+                claim_id=None,
+                attributes={
+                    "type": data["type"],
+                    "latest_version": data["latest_version"],
+                    **{name: bool(data.get(name, False)) for name in _REQUIRED},
+                },
+            )
+
+        return self._server.ask("read", partial(_read, uri=uri), understand, what=str(uri))
+
+    def _check_value(self, uri: KeyUri) -> str:
+        mac = self._server.ask(
+            "hmac",
+            lambda client: client.secrets.transit.generate_hmac(
+                name=uri.name, hash_input=_b64(_CHECK_TEXT), key_version=_VERSION, mount_point=uri.vault
+            ),
+            lambda data: base64.b64decode(data["hmac"].rpartition(":")[2], validate=True),
+            what=str(uri),
+        )
+        return f"hmac-sha256:{encoding.base64url(mac)}"
+
+    def deviations(self, spec: KeySpec, found: KeyDescription) -> list[str]:
+        """Return the Transit settings that are not as a key's must be."""
+        wrong = [name for name, value in _REQUIRED.items() if found.attributes.get(name) is not value]
+        if found.algorithm != spec.algorithm:
+            wrong.append("type")
+        return wrong
+
+    def destroy(self, uri: KeyUri) -> None:
+        """Allow deletion, then delete; a key that is gone already is done."""
+        try:
+            self._prove_there(uri)
+        except KeyMissingError:
+            return
+        self._server.send(
+            "configure",
+            lambda client: client.secrets.transit.update_key_configuration(
+                name=uri.name, deletion_allowed=True, mount_point=uri.vault
+            ),
+            what=str(uri),
+        )
+        self._server.send(
+            "delete",
+            lambda client: client.secrets.transit.delete_key(name=uri.name, mount_point=uri.vault),
+            what=str(uri),
+        )
+
+    def sign(self, uri: KeyUri, data: bytes) -> bytes:
+        """Sign in the engine; JWS marshalling answers r||s."""
+        return self._use(
+            "sign",
+            uri,
+            lambda client: client.secrets.transit.sign_data(
+                name=uri.name,
+                hash_input=_b64(data),
+                key_version=_VERSION,
+                hash_algorithm="sha2-256",
+                marshaling_algorithm="jws",
+                mount_point=uri.vault,
+            ),
+            lambda answer: encoding.from_base64url(answer["signature"].rpartition(":")[2]),
+        )
+
+    def seal(self, uri: KeyUri, plaintext: bytes, *, context: bytes) -> str:
+        """Encrypt with AES-256-GCM; ``context`` is the associated data."""
+        return self._use(
+            "seal with",
+            uri,
+            lambda client: client.secrets.transit.encrypt_data(
+                name=uri.name,
+                plaintext=_b64(plaintext),
+                associated_data=_b64(context),
+                key_version=_VERSION,
+                mount_point=uri.vault,
+            ),
+            lambda answer: str(answer["ciphertext"]),
+        )
+
+    def open(self, uri: KeyUri, sealed: str, *, context: bytes) -> bytes:
+        """Decrypt what `seal` made under the same context."""
+        return self._use(
+            "open a sealed text with",
+            uri,
+            lambda client: client.secrets.transit.decrypt_data(
+                name=uri.name, ciphertext=sealed, associated_data=_b64(context), mount_point=uri.vault
+            ),
+            lambda answer: base64.b64decode(answer["plaintext"], validate=True),
+        )
+
+    def _use(
+        self, operation: str, uri: KeyUri, request: Callable[[Any], Any], understand: Callable[[Mapping[str, Any]], T]
+    ) -> T:
+        """Return the answer; a refusal may mean that there is no such key, which is another error."""
+        try:
+            return self._server.ask(operation, request, understand, what=str(uri))
+        except KeyRefusedError:
+            self._prove_there(uri)
+            raise
+
+    def _prove_there(self, uri: KeyUri) -> None:
+        """Raise `KeyMissingError` unless there is such a key."""
+        self._server.send("read", partial(_read, uri=uri), what=str(uri))
+
+
+def _read(client: Any, *, uri: KeyUri) -> Any:
+    return client.secrets.transit.read_key(name=uri.name, mount_point=uri.vault)
+
+
+def _mark(owner: str) -> str:
+    return f"made by keyrung for {owner}"
+
+
+def _b64(data: bytes) -> str:
+    return base64.b64encode(data).decode("ascii")
