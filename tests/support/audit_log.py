@@ -134,3 +134,7 @@ def good_log(audit_key: AuditKey, count: int = 14) -> Log:
     lines = chain(plain_changes(audit_key, count))
     covered = sorted({4, count // 2, count - 1})
     return Log(key=audit_key, lines=lines, checkpoints=[audit_key.checkpoint(seq, lines[seq]) for seq in covered])
+
+
+def signed_log(audit_key: AuditKey, lines: list[bytes]) -> Log:
+    return Log(key=audit_key, lines=lines, checkpoints=[audit_key.checkpoint(len(lines) - 1, lines[-1])])

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import httpx
-from support.verifier import CLIENT, ORIGIN, World
+from support.verifier import CLIENT, ORIGIN, Totp, World
 
 from keyrung_verifier.entry import WebRequest, serve
 from keyrung_verifier.guard import Action, GuardedRequest, Session, StepUpGuard
@@ -154,3 +154,26 @@ def challenge_of(answer: httpx.Response) -> dict[str, str]:
     assert scheme == "Bearer"
     pairs = (part.partition("=") for part in rest.split(", "))
     return {name: value.strip('"') for name, _, value in pairs}
+
+
+def stepped_up(guarded: Guarded, totp: Totp, body: object = None) -> str:
+    """Return an assertion earned for a change of the profile."""
+    return guarded.step_up(guarded.request("POST", "/profile", body=body), totp.code(guarded.world.clock.now()))
+
+
+def replacing(world: World, path: str, answer: Callable[[httpx.Request], httpx.Response]) -> Handler:
+    """Return the real verifier with one path answered by something else."""
+    real = shell(world)
+    return lambda request: answer(request) if request.url.path == path else real(request)
+
+
+def fails(error: Exception) -> Callable[[httpx.Request], httpx.Response]:
+    def answer(_request: httpx.Request) -> httpx.Response:
+        raise error
+
+    return answer
+
+
+def says(status: int, body: object) -> Callable[[httpx.Request], httpx.Response]:
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return lambda _request: httpx.Response(status, content=content, headers={"Location": "https://evil.example/"})
