@@ -1,10 +1,12 @@
 """The escrow commands, from a custodian's key to a restored one, as people and scripts run them."""
 
 import json
+import sqlite3
 import stat
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,11 +17,13 @@ from support.softhsm import SoftHsmToken
 
 from keyrung_infra.cli import main
 from keyrung_infra.inventory.sqlite import SqliteInventory
-from keyrung_provisioners.api import Custody
+from keyrung_provisioners.api import Custody, KeySpec, Purpose
+from keyrung_provisioners.errors import KeyMissingError
 from keyrung_provisioners.provision import check_identity
 from keyrung_provisioners.uri import KeyUri
 
 Run = Callable[..., tuple[int, Any]]
+_KEYRUNG = str(Path(sys.prefix, "bin", "keyrung"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +84,12 @@ def desk(
     monkeypatch.chdir(root)
 
     def run(*arguments: str) -> tuple[int, Any]:
+        """Run in this process what touches no token; a login counts for a whole process, so the rest gets its own."""
+        if "--module" in arguments:
+            done = subprocess.run(
+                [_KEYRUNG, *arguments, "--json"], cwd=root, capture_output=True, text=True, timeout=60
+            )
+            return done.returncode, json.loads(done.stdout)
         capsys.readouterr()
         code = main.run([*arguments, "--json"])
         return code, json.loads(capsys.readouterr().out)
@@ -144,10 +154,7 @@ def test_create_again_finds_the_same_escrow(desk: Desk) -> None:
 
 
 def test_create_refuses_a_key_that_was_not_declared_escrowed_and_says_why(desk: Desk) -> None:
-    manager = open_token(desk.token)
-    from keyrung_provisioners.api import KeySpec, Purpose  # noqa: PLC0415
-
-    manager.create(
+    open_token(desk.token).create(
         KeySpec(uri=KeyUri.parse(desk.uri), algorithm="P-256", purpose=Purpose.AUDIT_SIGNING, claim_id=bytes(16))
     )
 
@@ -192,7 +199,7 @@ def test_recover_brings_a_lost_key_back_and_the_inventory_stays_true(desk: Desk,
     assert row is not None
     assert row.custody is Custody.RESTORED
     assert (row.evidence or {})["restored"] is True
-    assert check_identity(row, open_token(desk.token)).fingerprint == row.fingerprint
+    assert check_identity(row, manager).fingerprint == row.fingerprint
     assert [event.event for _, event in inventory.events()][-1] == "key.restored"
 
     again = desk.run("escrow", "recover", envelope, *options, "--to", desk.uri, *desk.access)[1]
@@ -206,8 +213,6 @@ def test_recover_one_share_short_says_how_many_are_missing_and_touches_nothing(d
     message = _error(desk.run("escrow", "recover", envelope, *options, "--to", other, *desk.access))
 
     assert message.startswith("1 more share is needed")
-    from keyrung_provisioners.errors import KeyMissingError  # noqa: PLC0415
-
     with pytest.raises(KeyMissingError):
         open_token(desk.token).describe(KeyUri.parse(other))
 
@@ -218,9 +223,6 @@ def test_recover_refuses_a_name_under_which_the_inventory_has_another_key(desk: 
     inventory = SqliteInventory(desk.root / ".keyrung" / "inventory.db")
     row = inventory.find(KeyUri.parse(desk.uri))
     assert row is not None
-    import sqlite3  # noqa: PLC0415
-    from contextlib import closing  # noqa: PLC0415
-
     with closing(sqlite3.connect(desk.root / ".keyrung" / "inventory.db")) as connection, connection:
         connection.execute("UPDATE keys SET fingerprint = 'another'")
 
@@ -231,8 +233,7 @@ def test_recover_refuses_a_name_under_which_the_inventory_has_another_key(desk: 
 
 
 def _keyrung(desk: Desk, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [str(Path(sys.prefix, "bin", "keyrung")), *arguments]
-    return subprocess.run(command, cwd=desk.root, capture_output=True, text=True, timeout=120)
+    return subprocess.run([_KEYRUNG, *arguments], cwd=desk.root, capture_output=True, text=True, timeout=120)
 
 
 def test_a_drill_restores_by_every_quorum_and_refuses_every_set_one_short(desk: Desk, envelope: str) -> None:
