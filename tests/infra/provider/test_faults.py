@@ -92,7 +92,7 @@ def test_a_vault_that_is_down_sealed_or_locked_to_us_names_the_fix_and_then_work
     declare_one_key(project, "transit:mount=keyrung")
     layout = project.stack.layout.openbao
     kill_server(layout)
-    _fails(project, "did not answer", "keyrung dev up")
+    _fails(project, f"the vault at {openbao_of(project).address}", "keyrung dev up")
 
     project.stack.up()
     with openbao_of(project).root() as root:

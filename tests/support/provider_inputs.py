@@ -1,0 +1,91 @@
+"""Every input of every resource type: a golden table of defaults and effects, and valid values to begin with."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pulumi.provider.experimental.property_value import PropertyValue
+from pulumi.runtime.rpc import UNKNOWN as UNKNOWN_ON_THE_WIRE
+
+from keyrung_infra.policy_text import policy_text
+
+_REPOSITORY = Path(__file__).resolve().parents[2]
+_POLICY = policy_text(_REPOSITORY / "policies" / "catalog")
+
+# Every input of every resource: its default (None: must be given) and what a change leads to.
+INPUTS: dict[str, dict[str, tuple[Any, str]]] = {
+    "KeyVault": {"uri": (None, "replace")},
+    "Key": {
+        "vault": (None, "replace"),
+        "name": (None, "replace"),
+        "algorithm": ("P-256", "replace"),
+        "purpose": (None, "replace"),
+        "generation": (1, "replace"),
+        "deletionProtection": (True, "update"),
+    },
+    "PolicySet": {
+        "policy": (None, "update"),
+        "signingKey": (None, "update"),
+        "signingKeyPem": (None, "update"),
+        "path": (None, "replace"),
+        "lifetimeDays": (90, "update"),
+    },
+    "VerifierConfig": {"document": (None, "update"), "path": (None, "replace")},
+}
+# Valid inputs of each, and what they are changed to.
+GIVEN: dict[str, dict[str, tuple[Any, Any]]] = {
+    "KeyVault": {"uri": ("transit:mount=keyrung", "transit:mount=other")},
+    "Key": {
+        "vault": ("transit:mount=keyrung", "transit:mount=other"),
+        "name": ("seed", "seed-2"),
+        "algorithm": ("AES-256", "P-256"),
+        "purpose": ("credential-seed", "audit-signing"),
+        "generation": (1, 2),
+        "deletionProtection": (False, True),
+    },
+    "PolicySet": {
+        "policy": (_POLICY, "{}"),
+        "signingKey": ("transit:mount=keyrung;name=policy", "transit:mount=keyrung;name=other"),
+        "signingKeyPem": ("pem", "another pem"),
+        "path": (".keyrung/bundle.json", ".keyrung/other.json"),
+        "lifetimeDays": (90, 30),
+    },
+    "VerifierConfig": {"document": ("{}", '{"a": 1}'), "path": ("config.json", "other.json")},
+}
+OUTPUTS: dict[str, dict[str, Any]] = {
+    "KeyVault": {"created": True, "evidence": {}},
+    "Key": {"uri": "transit:mount=keyrung;name=seed", "thumbprint": "t", "publicKeyPem": "", "state": "active"},
+    "PolicySet": {
+        "version": 1,
+        "bundleDigest": "d",
+        "inPlace": True,
+        "notBefore": "2026-01-01T00:00:00+00:00",
+        "expiresAt": "9999-01-01T00:00:00+00:00",
+    },
+    "VerifierConfig": {"inPlace": True},
+}
+EVERY_INPUT = [(resource, name) for resource, inputs in INPUTS.items() for name in inputs]
+UNKNOWN = PropertyValue(UNKNOWN_ON_THE_WIRE)
+
+
+def values(plain: Mapping[str, Any]) -> dict[str, PropertyValue]:
+    """Return ``plain`` as the engine sends it."""
+
+    def value(item: Any) -> PropertyValue:
+        if isinstance(item, PropertyValue):
+            return item
+        if isinstance(item, dict):
+            return PropertyValue(values(item))
+        return PropertyValue(float(item) if type(item) is int else item)
+
+    return {name: value(item) for name, item in plain.items()}
+
+
+def urn(resource: str) -> str:
+    """Return the URN of the one ``resource``."""
+    return f"urn:pulumi:local::stepup::keyrung:index:{resource}::it"
+
+
+def given(resource: str, **changed: Any) -> dict[str, Any]:
+    """Return valid inputs of ``resource``, with ``changed`` in place of some."""
+    return {name: values[0] for name, values in GIVEN[resource].items()} | changed
