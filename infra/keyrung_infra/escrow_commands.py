@@ -20,6 +20,7 @@ from keyrung_provisioners.escrow import envelope as envelopes
 from keyrung_provisioners.escrow.ceremony import Plan
 from keyrung_provisioners.escrow.envelope import Envelope
 from keyrung_provisioners.escrow.keeper import Keeper, envelope_name
+from keyrung_provisioners.escrow.key_recipient import KeyRecipient
 from keyrung_provisioners.inventory import Claim, KeyRow
 from keyrung_provisioners.provision import Provisioner
 from keyrung_provisioners.registry import open_manager
@@ -55,8 +56,10 @@ def create_escrow(
     """Generate and escrow ``uri``, or finish the escrow of a key that was declared escrowed.
 
     Raises:
-        KeyRefusedError: If the key was made without being declared escrowed: it can never leave its store.
+        KeyRefusedError: If the key was made without being declared escrowed: it can never leave its store. Or if a
+            share would be sealed to a key that has another purpose.
     """
+    _refuse_shared_use(plan, inventory)
     claim = _claim(uri, manager, inventory, purpose)
     store = EscrowFolder(folder=folder)
     keeper = Keeper(store=store, plan=plan, token_bytes=token_bytes, now=_now)
@@ -94,6 +97,18 @@ def _claim(uri: KeyUri, manager: KeyManager, inventory: SqliteInventory, purpose
     if purpose is None:
         raise InfraError(f"{uri} is not made yet, and its purpose is not given", fix="add --purpose")
     return Claim(owner=_owner(uri), generation=1, uri=uri, algorithm="P-256", purpose=purpose, escrowed=True)
+
+
+def _refuse_shared_use(plan: Plan, inventory: SqliteInventory) -> None:
+    """Refuse a recipient that the inventory knows: one key, one purpose (SP 800-57 part 1, section 5.2)."""
+    for recipient in plan.recipients:
+        row = inventory.find(recipient.uri) if isinstance(recipient, KeyRecipient) else None
+        if row is not None:
+            raise KeyRefusedError(
+                f"{row.claim.uri} is for {row.claim.purpose}, and a key has one purpose",
+                fix="seal the share to a key of its own",
+                uri=str(row.claim.uri),
+            )
 
 
 def _owner(uri: KeyUri) -> str:

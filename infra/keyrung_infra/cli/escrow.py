@@ -11,6 +11,7 @@ import click
 
 from keyrung_infra.cli.custodian import PASSPHRASE_HELP, read_passphrase
 from keyrung_infra.cli.progress import progress
+from keyrung_infra.cli.transit_access import TransitAccess, transit_options
 from keyrung_infra.errors import InfraError
 from keyrung_infra.escrow_commands import create_escrow, open_inventory, scratch_token
 from keyrung_infra.files import write_private
@@ -21,7 +22,8 @@ from keyrung_provisioners.escrow import envelope as envelopes
 from keyrung_provisioners.escrow import share as shares
 from keyrung_provisioners.escrow.ceremony import Plan
 from keyrung_provisioners.escrow.envelope import Envelope
-from keyrung_provisioners.escrow.recipients import parse_recipient, read_opener
+from keyrung_provisioners.escrow.key_recipient import KeyRecipient
+from keyrung_provisioners.escrow.recipients import Opener, parse_recipient, read_opener
 from keyrung_provisioners.escrow.recovery import recover as recover_key
 from keyrung_provisioners.registry import open_manager
 from keyrung_provisioners.uri import KeyUri
@@ -61,6 +63,7 @@ def command() -> None:
 @click.option("--folder", type=click.Path(path_type=Path), help=f"Envelopes. [default: {STATE_FOLDER}/escrow]")
 @_module_option
 @_pin_option
+@transit_options
 @_inventory_option
 @_json_option
 def create(
@@ -72,12 +75,14 @@ def create(
     folder: Path | None,
     module: str,
     pin: str,
+    transit: TransitAccess,
     inventory: Path | None,
     as_json: bool,
 ) -> None:
     """Generate the key URI and escrow it, or finish the escrow of a key that was declared escrowed."""
     root, key = find_root(), KeyUri.parse(uri)
-    plan = Plan(threshold=threshold, recipients=tuple(parse_recipient(text) for text in recipients))
+    store = transit.manager()
+    plan = Plan(threshold=threshold, recipients=tuple(parse_recipient(text, store=store) for text in recipients))
     manager = open_manager(key.scheme, {"pkcs11Module": module, "pkcs11Pin": pin}, root=root)
     with progress("Escrow", len(_CREATE_STEPS), shown=not as_json) as reached:
         made = create_escrow(
@@ -122,13 +127,30 @@ def share_group() -> None:
 
 @share_group.command("open")
 @_envelope_argument
-@click.option("--key", "key_file", type=_file, required=True, help="The custodian's key file, or an age key file.")
+@click.option("--key", "key_file", type=_file, help="The custodian's key file, or an age key file.")
+@click.option("--as", "key_uri", help="Instead of a key file: the Transit key that the share is sealed to.")
 @click.option("--out", type=_file, required=True, help="Where to put the opened share (0600).")
 @click.option("--passphrase", default="prompt", show_default=True, help=f"Opens the key file: {PASSPHRASE_HELP}")
+@transit_options
 @_json_option
-def open_share(envelope_file: Path, key_file: Path, out: Path, passphrase: str, as_json: bool) -> None:
+def open_share(
+    *,
+    envelope_file: Path,
+    key_file: Path | None,
+    key_uri: str | None,
+    out: Path,
+    passphrase: str,
+    transit: TransitAccess,
+    as_json: bool,
+) -> None:
     """Open the share that is sealed to this custodian, on the custodian's own machine."""
-    opener = read_opener(key_file.read_bytes(), passphrase=lambda: read_passphrase(passphrase, confirm=False) or "")
+    opener: Opener
+    if (key_file is None) == (key_uri is None):
+        raise click.UsageError("Give either --key or --as.")
+    if key_file is not None:
+        opener = read_opener(key_file.read_bytes(), passphrase=lambda: read_passphrase(passphrase, confirm=False) or "")
+    else:
+        opener = KeyRecipient.parse(key_uri or "", transit.manager())
     opened = shares.open_share(_envelope(envelope_file), opener)
     write_private(out, shares.encode(opened))
     _write(

@@ -4,8 +4,9 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any, Protocol
 
+from keyrung_provisioners.api import KeyManager
 from keyrung_provisioners.errors import BackendMissingError, InvalidSettingError
-from keyrung_provisioners.escrow import custodian
+from keyrung_provisioners.escrow import custodian, key_recipient
 
 _AGE_PREFIX = "age1"
 _AGE_FILE_MARK = b"AGE-SECRET-KEY-1"
@@ -32,8 +33,15 @@ class Opener(Protocol):
         ...
 
 
-def parse_recipient(text: str) -> Recipient:
-    """Return the recipient that ``text`` names: ``hpke-x25519:...`` (`keyrung custodian keygen`) or ``age1...``."""
+def parse_recipient(text: str, *, store: KeyManager | None = None) -> Recipient:
+    """Return the recipient that ``text`` names.
+
+    Args:
+        text: ``hpke-x25519:...`` (`keyrung custodian keygen`), ``age1...``, or the URI of a key that seals.
+        store: The back end of such a key; needed only to seal to it.
+    """
+    if text.startswith(key_recipient.PREFIXES):
+        return key_recipient.KeyRecipient.parse(text, store)
     if text.startswith(custodian.PREFIX):
         return custodian.HpkeRecipient.parse(text)
     if text.startswith(_AGE_PREFIX):
@@ -41,7 +49,7 @@ def parse_recipient(text: str) -> Recipient:
         return age
     raise InvalidSettingError(
         f"{text!r} is no recipient",
-        fix="give what `keyrung custodian keygen` printed, or an age recipient (age1...)",
+        fix="give what `keyrung custodian keygen` printed, an age recipient (age1...) or the URI of a Transit key",
         recipient=text,
     )
 

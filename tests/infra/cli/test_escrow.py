@@ -3,98 +3,20 @@
 import json
 import sqlite3
 import stat
-import subprocess
-import sys
-from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.escrow import open_token
-from support.softhsm import SoftHsmToken
+from support.escrow_desk import Desk
+from support.openbao import OpenBaoServer
 
-from keyrung_infra.cli import main
 from keyrung_infra.inventory.sqlite import SqliteInventory
 from keyrung_provisioners.api import Custody, KeySpec, Purpose
 from keyrung_provisioners.errors import KeyMissingError
 from keyrung_provisioners.provision import check_identity
 from keyrung_provisioners.uri import KeyUri
-
-Run = Callable[..., tuple[int, Any]]
-_KEYRUNG = str(Path(sys.prefix, "bin", "keyrung"))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Desk:
-    """A project folder with a token, three custodians, and the command."""
-
-    root: Path
-    token: SoftHsmToken
-    run: Run = field(repr=False)
-
-    @property
-    def uri(self) -> str:
-        return f"pkcs11:token={self.token.label};object=kek"
-
-    @property
-    def access(self) -> tuple[str, ...]:
-        settings = self.token.settings()
-        return ("--module", settings["pkcs11Module"], "--pin", settings["pkcs11Pin"])
-
-    def recipients(self) -> list[str]:
-        found = []
-        for number in (1, 2, 3):
-            path = self.root / f"custodian-{number}"
-            code, made = self.run("custodian", "keygen", "--out", str(path), "--passphrase", "none")
-            assert code == 0, made
-            found.append(made["recipient"])
-        return found
-
-    def create(self, recipients: Sequence[str]) -> tuple[int, Any]:
-        named = [part for recipient in recipients for part in ("--recipient", recipient)]
-        return self.run(
-            "escrow", "create", self.uri, "--purpose", "policy-signing", "--threshold", "2", *named, *self.access
-        )
-
-    def open(self, envelope: str, *numbers: int) -> list[str]:
-        paths = []
-        for number in numbers:
-            path = str(self.root / f"share-{number}")
-            key = str(self.root / f"custodian-{number}")
-            code, opened = self.run(
-                "escrow", "share", "open", envelope, "--key", key, "--out", path, "--passphrase", "none"
-            )
-            assert (code, opened["index"]) == (0, number)
-            paths.append(path)
-        return paths
-
-    def share_options(self, paths: Sequence[str]) -> list[str]:
-        return [part for path in paths for part in ("--share", path)]
-
-
-@pytest.fixture
-def desk(
-    softhsm_token: SoftHsmToken, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Desk:
-    root = tmp_path / "project"
-    root.mkdir()
-    (root / "Pulumi.yaml").write_text("name: test\n")
-    monkeypatch.chdir(root)
-
-    def run(*arguments: str) -> tuple[int, Any]:
-        """Run in this process what touches no token; a login counts for a whole process, so the rest gets its own."""
-        if "--module" in arguments:
-            done = subprocess.run(
-                [_KEYRUNG, *arguments, "--json"], cwd=root, capture_output=True, text=True, timeout=60
-            )
-            return done.returncode, json.loads(done.stdout)
-        capsys.readouterr()
-        code = main.run([*arguments, "--json"])
-        return code, json.loads(capsys.readouterr().out)
-
-    return Desk(root=root, token=softhsm_token, run=run)
 
 
 @pytest.fixture
@@ -232,15 +154,11 @@ def test_recover_refuses_a_name_under_which_the_inventory_has_another_key(desk: 
     assert document["key"]["fingerprint"] in message
 
 
-def _keyrung(desk: Desk, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([_KEYRUNG, *arguments], cwd=desk.root, capture_output=True, text=True, timeout=120)
-
-
 def test_a_drill_restores_by_every_quorum_and_refuses_every_set_one_short(desk: Desk, envelope: str) -> None:
     paths = desk.open(envelope, 1, 2, 3)
 
-    whole = _keyrung(desk, "escrow", "drill", envelope, *desk.share_options(paths), "--json")
-    part = _keyrung(desk, "escrow", "drill", envelope, *desk.share_options(paths[:2]))
+    whole = desk.keyrung("escrow", "drill", envelope, *desk.share_options(paths), "--json")
+    part = desk.keyrung("escrow", "drill", envelope, *desk.share_options(paths[:2]))
 
     assert whole.returncode == 0, whole.stdout
     report = json.loads(whole.stdout)
@@ -256,7 +174,7 @@ def test_a_drill_finds_an_altered_envelope(desk: Desk, envelope: str) -> None:
     document["key"]["generation"] = 2
     Path(envelope).write_text(json.dumps(document))
 
-    done = _keyrung(desk, "escrow", "drill", envelope, *desk.share_options(paths))
+    done = desk.keyrung("escrow", "drill", envelope, *desk.share_options(paths))
 
     assert done.returncode == 1
     assert "share 1 " in done.stderr
@@ -266,7 +184,7 @@ def test_a_drill_finds_an_altered_envelope(desk: Desk, envelope: str) -> None:
 
 
 def test_text_for_people_is_short_and_shows_no_share(desk: Desk, envelope: str) -> None:
-    shown = _keyrung(desk, "escrow", "inspect", envelope)
+    shown = desk.keyrung("escrow", "inspect", envelope)
 
     assert shown.returncode == 0
     assert "quorum       2 of 3" in shown.stdout
@@ -279,3 +197,35 @@ def test_a_missing_or_malformed_file_is_one_sentence(desk: Desk, tmp_path: Path)
 
     assert "No such file" in _error(desk.run("escrow", "inspect", str(tmp_path / "none")))
     assert "envelope is not well-formed" in _error(desk.run("escrow", "inspect", str(junk)))
+
+
+def test_a_transit_key_may_hold_a_share(desk: Desk, openbao: OpenBaoServer) -> None:
+    name = openbao.key_name("credential-seed")  # what the local role of the verifier may use
+    with openbao.root() as root:
+        root.call("POST", f"keyrung/keys/{name}", {"type": "aes256-gcm96"})
+    settings = openbao.settings("verifier")
+    access = ["--transit-address", settings["transitAddress"], "--transit-token", settings["transitToken"]]
+    access += ["--transit-ca", settings["transitCaFile"]]
+    keeper = f"transit:mount=keyrung;name={name}"
+
+    assert "not at hand" in _error(desk.create([keeper, desk.recipients()[0]]))
+    code, made = desk.create([keeper, *desk.recipients("more")], *access)
+    assert code == 0, made
+    opening = ("escrow", "share", "open", made["file"], "--as", keeper, "--out", str(desk.root / "share"))
+    assert desk.run(*opening, *access)[1]["index"] == 1
+    assert desk.run("escrow", "share", "verify", made["file"], str(desk.root / "share"))[1]["valid"] == [1]
+
+
+def test_a_share_is_not_sealed_to_a_key_that_has_another_purpose(desk: Desk, envelope: str) -> None:
+    seed = "transit:mount=keyrung;name=seed"
+    with closing(sqlite3.connect(desk.root / ".keyrung" / "inventory.db")) as connection, connection:
+        connection.execute("UPDATE keys SET uri = ?, purpose = 'credential-seed'", (seed,))
+
+    assert "one purpose" in _error(desk.create([seed, desk.recipients("more")[0]]))
+
+
+def test_opening_a_share_wants_one_way_to_open_it(desk: Desk, envelope: str) -> None:
+    code, answer = desk.run("escrow", "share", "open", envelope, "--out", "x")
+
+    assert code == 2
+    assert "either --key or --as" in answer["error"]["message"]
