@@ -71,7 +71,7 @@ def _row(project: Project) -> KeyRow:
     return row
 
 
-def _wait_for(condition: Callable[[], bool], seconds: float = 30) -> None:
+def _wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
@@ -144,7 +144,7 @@ def test_after_a_killed_engine_the_orphan_ends_and_cancel_and_up_give_one_key(
     running.kill()
     running.wait()
     (project.root / "go-on").touch()  # the orphan would now go on to its next step
-    _wait_for(lambda: _ended(provider), seconds=10)
+    _wait_for(lambda: _ended(provider), seconds=15)
     assert _keys_in_store(project, scheme) == (point == "generated")
     assert _row(project).fingerprint is None
 
