@@ -14,8 +14,9 @@ from typing import Any, ClassVar, Self, TypeVar
 from keyrung_provisioners import encoding
 from keyrung_provisioners.algorithms import ALGORITHMS, algorithm
 from keyrung_provisioners.api import AttributeValue, Capability, KeyDescription, KeySpec, VaultDescription
-from keyrung_provisioners.backends.transit.server import Server
+from keyrung_provisioners.backends.transit.server import ForbiddenError, Server
 from keyrung_provisioners.errors import (
+    BackendUnavailableError,
     InvalidSettingError,
     KeyAlteredError,
     KeyConflictError,
@@ -275,8 +276,9 @@ class TransitKeyManager:
         """Return the answer; a refusal may mean that there is no such key, which is another error."""
         try:
             return self._server.ask(operation, request, understand, what=str(uri))
-        except KeyRefusedError:
-            self._prove_there(uri)
+        except (KeyRefusedError, ForbiddenError):
+            with suppress(BackendUnavailableError):  # then the first answer says more
+                self._prove_there(uri)
             raise
 
     def _prove_there(self, uri: KeyUri) -> None:

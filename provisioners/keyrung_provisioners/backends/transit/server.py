@@ -31,6 +31,10 @@ _WHY: tuple[tuple[type[Exception], str], ...] = (
 )
 
 
+class ForbiddenError(BackendUnavailableError):
+    """The token is not valid or may not do this."""
+
+
 class Server:
     """One server, with a connection for each thread; address and token are read anew after every failure."""
 
@@ -92,8 +96,8 @@ class Server:
                 f"the vault refused to {operation} {what}", fix="check what the key is for", uri=what
             )
         if isinstance(error, Forbidden | Unauthorized):
-            return BackendUnavailableError(
-                f"the vault refused to {operation}: the token is invalid or lacks the permission",
+            return ForbiddenError(
+                f"the vault refused to {operation} {what}: the token is invalid or lacks the permission",
                 fix="renew it (locally: keyrung dev up)",
                 operation=operation,
             )

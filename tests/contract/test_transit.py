@@ -1,0 +1,142 @@
+"""The Transit back end keeps the contract, over OpenBao."""
+
+import base64
+import secrets
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+from contract.abilities import SealingContract, SigningContract
+from contract.core import CoreContract, Operation
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.keywrap import aes_key_wrap_with_padding
+from support.openbao import OpenBaoServer
+from support.stores import SigningManager, broad_settings, vault_manager
+
+from keyrung_infra.local.client import Client
+from keyrung_provisioners.api import Capability, KeyManager
+from keyrung_provisioners.uri import KeyUri, VaultUri
+
+_VAULT = VaultUri("transit", "keyrung")
+
+
+def _make(client: Client, name: str, **settings: object) -> None:
+    client.call("POST", f"keyrung/keys/{name}", {"type": "ecdsa-p256", **settings})
+
+
+def _derived(client: Client, name: str) -> None:
+    client.call("POST", f"keyrung/keys/{name}", {"type": "aes256-gcm96", "derived": True})
+
+
+def _imported(client: Client, name: str) -> None:
+    """Make a key outside and import it, as OpenBao's documentation of "bring your own key" says."""
+    key = ec.generate_private_key(ec.SECP256R1()).private_bytes(
+        serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    pem = client.call("GET", "keyrung/wrapping_key")["data"]["public_key"]
+    wrapping = serialization.load_pem_public_key(pem.encode())
+    assert isinstance(wrapping, rsa.RSAPublicKey)
+    ephemeral = secrets.token_bytes(32)
+    oaep = padding.OAEP(mgf=padding.MGF1(SHA256()), algorithm=SHA256(), label=None)
+    ciphertext = wrapping.encrypt(ephemeral, oaep) + aes_key_wrap_with_padding(ephemeral, key)
+    body = {"type": "ecdsa-p256", "ciphertext": base64.b64encode(ciphertext).decode(), "hash_function": "SHA256"}
+    client.call("POST", f"keyrung/keys/{name}/import", body)
+
+
+_WEAKNESSES: dict[str, Callable[[Client, str], None]] = {
+    "exportable": lambda client, name: _make(client, name, exportable=True),
+    "allow_plaintext_backup": lambda client, name: _make(client, name, allow_plaintext_backup=True),
+    "imported_key": _imported,
+    "derived": _derived,
+    "type": lambda client, name: _make(client, name, type="aes256-gcm96"),
+}
+_WRONG_TOKEN = "s.not-the-token-of-anybody"
+
+
+def _wrong_token(server: OpenBaoServer, settings: dict[str, str], folder: Path) -> dict[str, str]:
+    (folder / "wrong-token").write_text(_WRONG_TOKEN)
+    return settings | {"transitToken": f"file:{folder / 'wrong-token'}"}
+
+
+def _token_with_control_characters(server: OpenBaoServer, settings: dict[str, str], folder: Path) -> dict[str, str]:
+    (folder / "wrong-token").write_text(f"{_WRONG_TOKEN}\r\nX-Other: 1")
+    return settings | {"transitToken": f"file:{folder / 'wrong-token'}"}
+
+
+def _nobody_listens(server: OpenBaoServer, settings: dict[str, str], folder: Path) -> dict[str, str]:
+    return settings | {"transitAddress": "https://127.0.0.1:9"}
+
+
+def _no_tls(server: OpenBaoServer, settings: dict[str, str], folder: Path) -> dict[str, str]:
+    return settings | {"transitAddress": server.address.replace("https:", "http:")}
+
+
+def _no_authority(server: OpenBaoServer, settings: dict[str, str], folder: Path) -> dict[str, str]:
+    return settings | {"transitCaFile": str(folder / "no.pem")}
+
+
+def _authority_is_no_certificate(server: OpenBaoServer, settings: dict[str, str], folder: Path) -> dict[str, str]:
+    (folder / "no.pem").write_text("no certificate")
+    return settings | {"transitCaFile": str(folder / "no.pem")}
+
+
+@pytest.fixture(scope="module")
+def broad(openbao: OpenBaoServer, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Settings of a token that may do everything with the keys."""
+    return broad_settings(openbao, tmp_path_factory.mktemp("broad"))
+
+
+class TestTransit(CoreContract, SigningContract, SealingContract):
+    proven = frozenset({Capability.SIGNING, Capability.SEALING})
+    operations: ClassVar[Mapping[str, Operation]] = {
+        **CoreContract.operations,
+        "remove_vault": lambda manager, uri: manager.remove_vault(uri.vault_uri),
+        "sign": lambda manager, uri: manager.sign(uri, b"data"),  # type: ignore[attr-defined]
+        "seal": lambda manager, uri: manager.seal(uri, b"data", context=b""),  # type: ignore[attr-defined]
+        "open": lambda manager, uri: manager.open(uri, "vault:v1:x", context=b""),  # type: ignore[attr-defined]
+    }
+
+    @pytest.fixture
+    def client(self, openbao: OpenBaoServer, broad: dict[str, str]) -> Client:
+        token = Path(broad["transitToken"].removeprefix("file:")).read_text()
+        return openbao.client("deployer").with_token(token)
+
+    @pytest.fixture
+    def reopen(self, broad: dict[str, str]) -> Callable[[], SigningManager]:
+        return lambda: vault_manager(broad)
+
+    @pytest.fixture
+    def vault(self) -> VaultUri:
+        return _VAULT
+
+    @pytest.fixture
+    def empty_vault(self, own_openbao: OpenBaoServer) -> tuple[KeyManager, VaultUri, bool]:
+        return vault_manager(own_openbao.settings("deployer")), _VAULT, True
+
+    @pytest.fixture(params=list(_WEAKNESSES))
+    def weak(self, request: pytest.FixtureRequest, client: Client, uri: KeyUri) -> tuple[KeyUri, str]:
+        _WEAKNESSES[request.param](client, uri.name)
+        return uri, request.param
+
+    @pytest.fixture(
+        params=[
+            _wrong_token,
+            _token_with_control_characters,
+            _nobody_listens,
+            _no_tls,
+            _no_authority,
+            _authority_is_no_certificate,
+        ]
+    )
+    def unusable(
+        self, request: pytest.FixtureRequest, openbao: OpenBaoServer, broad: dict[str, str], tmp_path: Path
+    ) -> tuple[KeyManager, frozenset[str]]:
+        return vault_manager(request.param(openbao, broad, tmp_path)), frozenset()
+
+    @pytest.fixture
+    def hidden(self, broad: dict[str, str]) -> dict[str, bytes]:
+        token = Path(broad["transitToken"].removeprefix("file:")).read_bytes()
+        return {"token": token, "wrong token": _WRONG_TOKEN.encode()}

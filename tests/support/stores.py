@@ -1,0 +1,88 @@
+"""Real stores as the back ends reach them, and ways around the back ends: raw sessions, a token that may do more."""
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+import pkcs11
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from support.openbao import OpenBaoServer
+from support.softhsm import SoftHsmToken
+
+from keyrung_infra.local.layout import TRANSIT_MOUNT
+from keyrung_provisioners.api import Importing, KeyManager, KeySpec, Purpose, Sealing, Signing, Wrapping
+from keyrung_provisioners.registry import open_manager
+from keyrung_provisioners.uri import KeyUri
+
+_ALL_KEYS = """
+path "{mount}/*" {{ capabilities = ["read", "update", "delete", "list"] }}
+path "sys/mounts/{mount}" {{ capabilities = ["read", "update", "delete"] }}
+"""
+
+
+class SigningManager(KeyManager, Signing, Protocol):
+    """A back end that signs."""
+
+
+class SealingManager(KeyManager, Sealing, Protocol):
+    """A back end that seals."""
+
+
+class EscrowingManager(KeyManager, Signing, Wrapping, Importing, Protocol):
+    """A back end whose keys can leave it wrapped and come back."""
+
+
+def token_manager(token: SoftHsmToken) -> EscrowingManager:
+    """Return a new back end over ``token``."""
+    return cast(EscrowingManager, open_manager("pkcs11", token.settings(), root=token.layout.folder))
+
+
+def vault_manager(settings: dict[str, str]) -> SigningManager:
+    """Return a new back end over the server that ``settings`` name."""
+    return cast(SigningManager, open_manager("transit", settings, root=Path("/")))
+
+
+def broad_settings(server: OpenBaoServer, folder: Path) -> dict[str, str]:
+    """Return settings with a token that may do everything with the keys of the mount, which no single role may."""
+    with server.root() as root:
+        root.call("PUT", "sys/policies/acl/all-keys", {"policy": _ALL_KEYS.format(mount=TRANSIT_MOUNT)})
+        made = root.call("POST", "auth/token/create-orphan", {"policies": ["all-keys"], "no_default_policy": True})
+    path = folder / "broad-token"
+    path.write_text(made["auth"]["client_token"])
+    return server.settings("deployer") | {"transitToken": f"file:{path}"}
+
+
+def spec(uri: KeyUri, *, algorithm: str = "P-256", purpose: Purpose = Purpose.POLICY_SIGNING) -> KeySpec:
+    """Return a declaration with a claim id of its own."""
+    return KeySpec(uri=uri, algorithm=algorithm, purpose=purpose, claim_id=secrets.token_bytes(16))
+
+
+def verifies(public_key_pem: str | None, data: bytes, signature: bytes) -> bool:
+    """Return what `cryptography` says of an ES256 signature in JOSE form."""
+    key = load_pem_public_key((public_key_pem or "").encode())
+    assert isinstance(key, ec.EllipticCurvePublicKey)
+    assert len(signature) == 64
+    der = encode_dss_signature(int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:], "big"))
+    try:
+        key.verify(der, data, ec.ECDSA(SHA256()))
+    except InvalidSignature:
+        return False
+    return True
+
+
+@contextmanager
+def raw_session(token: SoftHsmToken) -> Iterator[Any]:
+    """Yield a session of python-pkcs11 itself; a login of this process is shared, and kept."""
+    found = pkcs11.lib(str(token.module)).get_token(token_label=token.label)
+    try:
+        session = found.open(rw=True, user_pin=token.pin)
+    except pkcs11.UserAlreadyLoggedIn:
+        session = found.open(rw=True)
+    with session:
+        yield session
