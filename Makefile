@@ -23,7 +23,7 @@ check: setup  ## style, types and import rules
 	@$(BIN)/lint-imports
 
 bench: setup  ## measurements; they assert nothing
-	@$(BIN)/pytest tests/benchmarks
+	@$(BIN)/pytest --quiet --capture=no tests/benchmarks/bench_*.py
 
 clean:  ## remove all that was made in this folder, the local stack included
 	@[ ! -d .keyrung ] || { [ -x $(BIN)/keyrung ] || $(SETUP); $(BIN)/keyrung dev down; }
