@@ -14,7 +14,7 @@ from keyrung_infra.local.layout import SoftHsmLayout
 from keyrung_infra.local.softhsm import SoftHsm
 from keyrung_infra.project import STATE_FOLDER
 from keyrung_infra.tools import tools
-from keyrung_provisioners.api import KeyManager, Purpose
+from keyrung_provisioners.api import Custody, KeyDescription, KeyManager, Purpose
 from keyrung_provisioners.errors import KeyMissingError, KeyRefusedError
 from keyrung_provisioners.escrow import envelope as envelopes
 from keyrung_provisioners.escrow.ceremony import Plan
@@ -26,6 +26,7 @@ from keyrung_provisioners.provision import Provisioner
 from keyrung_provisioners.registry import open_manager
 from keyrung_provisioners.uri import KeyUri, VaultUri
 
+_CONFIRMED = (Custody.ESCROWED, Custody.RESTORED)
 _OWNER = "keyrung escrow create"  # whose claim a key has that no stack declares
 
 
@@ -59,7 +60,7 @@ def create_escrow(
         KeyRefusedError: If the key was made without being declared escrowed: it can never leave its store. Or if a
             share would be sealed to a key that has another purpose.
     """
-    _refuse_shared_use(plan, inventory)
+    refuse_shared_use(plan, inventory)
     claim = _claim(uri, manager, inventory, purpose)
     store = EscrowFolder(folder=folder)
     keeper = Keeper(store=store, plan=plan, token_bytes=token_bytes, now=_now)
@@ -72,6 +73,38 @@ def create_escrow(
             f"{uri} is escrowed, and its envelope is not in {folder}", fix="put it back, or look for its copies"
         )
     return Escrowed(row=row, envelope=envelopes.decode(stored), path=store.path(name))
+
+
+def refuse_shared_use(plan: Plan, inventory: SqliteInventory | None) -> None:
+    """Refuse a recipient that the inventory knows: one key, one purpose (SP 800-57 part 1, section 5.2)."""
+    for recipient in plan.recipients:
+        if inventory is None or not isinstance(recipient, KeyRecipient):
+            continue
+        row = inventory.find(recipient.uri)
+        if row is not None:
+            raise KeyRefusedError(
+                f"{row.claim.uri} is for {row.claim.purpose}, and a key has one purpose",
+                fix="seal the share to a key of its own",
+                uri=str(row.claim.uri),
+            )
+
+
+def record_reshare(inventory: SqliteInventory | None, envelope: Envelope) -> bool:
+    """Write the new set into the evidence of the key, if ``inventory`` has it escrowed, and say whether it has."""
+    key = envelope.key
+    row = None if inventory is None else inventory.find(key.uri)
+    if inventory is None or row is None or row.fingerprint != key.fingerprint or row.custody not in _CONFIRMED:
+        return False
+    found = KeyDescription(
+        uri=key.uri,
+        algorithm=row.claim.algorithm,
+        fingerprint=key.fingerprint,
+        public_key_pem=row.public_key_pem,
+        claim_id=row.claim_id,
+        attributes={**(row.evidence or {}), "escrow_set": envelope.set_id},
+    )
+    inventory.record_custody(row, row.custody, found, event="key.escrowed", now=_now())
+    return True
 
 
 def scratch_token(folder: Path) -> tuple[KeyManager, VaultUri]:
@@ -97,18 +130,6 @@ def _claim(uri: KeyUri, manager: KeyManager, inventory: SqliteInventory, purpose
     if purpose is None:
         raise InfraError(f"{uri} is not made yet, and its purpose is not given", fix="add --purpose")
     return Claim(owner=_owner(uri), generation=1, uri=uri, algorithm="P-256", purpose=purpose, escrowed=True)
-
-
-def _refuse_shared_use(plan: Plan, inventory: SqliteInventory) -> None:
-    """Refuse a recipient that the inventory knows: one key, one purpose (SP 800-57 part 1, section 5.2)."""
-    for recipient in plan.recipients:
-        row = inventory.find(recipient.uri) if isinstance(recipient, KeyRecipient) else None
-        if row is not None:
-            raise KeyRefusedError(
-                f"{row.claim.uri} is for {row.claim.purpose}, and a key has one purpose",
-                fix="seal the share to a key of its own",
-                uri=str(row.claim.uri),
-            )
 
 
 def _owner(uri: KeyUri) -> str:

@@ -187,6 +187,10 @@ class Importing(Protocol):
         """
         ...
 
+    def rewrap(self, vault: VaultUri, wrapped: WrappedKey, old: bytearray, new: bytearray) -> WrappedKey:
+        """Return the key wrapped under ``new`` instead of ``old``; it is in the store for this call only."""
+        ...
+
     def import_wrapped(self, uri: KeyUri, wrapped: WrappedKey, wrapping_key: bytearray) -> KeyDescription:
         """Put the wrapped key into the store, locked, and return what is read back; there already counts as done.
 

@@ -9,11 +9,13 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Literal, Protocol
 
 from keyrung_provisioners.api import AttributeValue, Custody, KeyDescription, Purpose
 from keyrung_provisioners.states import KeyState
 from keyrung_provisioners.uri import KeyUri
+
+CustodyEvent = Literal["key.escrowed", "key.restored"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,8 +76,10 @@ class Inventory(Protocol):
         """Store what was read back from the store."""
         ...
 
-    def record_custody(self, row: KeyRow, custody: Custody, found: KeyDescription, *, now: datetime) -> KeyRow:
-        """Store that the key was escrowed or restored, with what was read back then, and append the event."""
+    def record_custody(
+        self, row: KeyRow, custody: Custody, found: KeyDescription, *, event: CustodyEvent, now: datetime
+    ) -> KeyRow:
+        """Store that the key was escrowed (anew) or restored, with what was read back then, and append the event."""
         ...
 
     def transition(self, row: KeyRow, state: KeyState, *, now: datetime) -> KeyRow:

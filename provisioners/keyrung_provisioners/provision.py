@@ -116,7 +116,7 @@ class Provisioner:
         self.reached("locked")
         _refuse_weak(replace(_spec(row), custody=Custody.ESCROWED), found, manager)
         proven = replace(found, attributes={**found.attributes, "escrowed": True, "escrow_set": set_id})
-        return self.inventory.record_custody(row, Custody.ESCROWED, proven, now=self.now())
+        return self.inventory.record_custody(row, Custody.ESCROWED, proven, event="key.escrowed", now=self.now())
 
     def take_over(self, owner: str, uri: KeyUri, purpose: Purpose, manager: KeyManager) -> KeyRow:
         """Return the active row of an existing key that somebody else made, if it is as strong as one of ours."""

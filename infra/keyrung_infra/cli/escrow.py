@@ -1,6 +1,5 @@
 """`keyrung escrow`: seal a key to its custodians, look at envelopes and shares, restore a key, rehearse that."""
 
-import json
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,11 +8,26 @@ from typing import Any
 
 import click
 
-from keyrung_infra.cli.custodian import PASSPHRASE_HELP, read_passphrase
+from keyrung_infra.cli.escrow_common import (
+    description,
+    envelope_argument,
+    file_path,
+    json_option,
+    read_envelope,
+    share_option,
+    write,
+)
+from keyrung_infra.cli.escrow_share import share_group
 from keyrung_infra.cli.progress import progress
 from keyrung_infra.cli.transit_access import TransitAccess, transit_options
 from keyrung_infra.errors import InfraError
-from keyrung_infra.escrow_commands import create_escrow, open_inventory, scratch_token
+from keyrung_infra.escrow_commands import (
+    create_escrow,
+    open_inventory,
+    record_reshare,
+    refuse_shared_use,
+    scratch_token,
+)
 from keyrung_infra.files import write_private
 from keyrung_infra.project import STATE_FOLDER, find_root
 from keyrung_provisioners.api import Purpose
@@ -21,9 +35,8 @@ from keyrung_provisioners.escrow import drill as drills
 from keyrung_provisioners.escrow import envelope as envelopes
 from keyrung_provisioners.escrow import share as shares
 from keyrung_provisioners.escrow.ceremony import Plan
-from keyrung_provisioners.escrow.envelope import Envelope
-from keyrung_provisioners.escrow.key_recipient import KeyRecipient
-from keyrung_provisioners.escrow.recipients import Opener, parse_recipient, read_opener
+from keyrung_provisioners.escrow.ceremony import reshare as reshare_key
+from keyrung_provisioners.escrow.recipients import parse_recipient
 from keyrung_provisioners.escrow.recovery import recover as recover_key
 from keyrung_provisioners.registry import open_manager
 from keyrung_provisioners.uri import KeyUri
@@ -35,24 +48,24 @@ _SIGNING_WARNING = (
     "This is a signing key: SP 800-57 advises against archiving those, since a quorum of custodians can sign in its "
     "name."
 )
+_OLD_COPIES_WARNING = (
+    "Copies of the old envelope stay openable by the old quorum: destroy them, or rotate the key if you cannot."
+)
 _PURPOSES = [purpose.value for purpose in (Purpose.ASSERTION_SIGNING, Purpose.POLICY_SIGNING, Purpose.AUDIT_SIGNING)]
 
-_json_option = click.option("--json", "as_json", is_flag=True, help="Write one JSON object to standard output.")
-_file = click.Path(path_type=Path, dir_okay=False)
-_envelope_argument = click.argument("envelope_file", metavar="ENVELOPE", type=_file)
-_share_option = click.option(
-    "--share", "share_files", type=_file, multiple=True, required=True, help="An opened share; give one option each."
-)
 _module_option = click.option("--module", required=True, help="PKCS#11 module: a path, file:PATH or env:NAME.")
 _pin_option = click.option("--pin", required=True, help="The token's user PIN, as file:PATH or env:NAME.")
 _inventory_option = click.option(
-    "--inventory", type=_file, help=f"The key inventory. [default: {STATE_FOLDER}/inventory.db of the project]"
+    "--inventory", type=file_path, help=f"The key inventory. [default: {STATE_FOLDER}/inventory.db of the project]"
 )
 
 
 @click.group("escrow")
 def command() -> None:
     """Escrow keys with custodians, restore them, and rehearse it."""
+
+
+command.add_command(share_group)
 
 
 @command.command("create")
@@ -65,7 +78,7 @@ def command() -> None:
 @_pin_option
 @transit_options
 @_inventory_option
-@_json_option
+@json_option
 def create(
     *,
     uri: str,
@@ -94,8 +107,8 @@ def create(
             folder=folder or root / STATE_FOLDER / "escrow",
             reached=reached,
         )
-    document = {**_description(made.envelope), "file": str(made.path), "state": made.row.state.value}
-    _write(
+    document = {**description(made.envelope), "file": str(made.path), "state": made.row.state.value}
+    write(
         {**document, "warning": _SIGNING_WARNING},
         as_json=as_json,
         lines=[f"{key} is escrowed and {made.row.state.value}", f"envelope  {made.path}", _SIGNING_WARNING],
@@ -103,12 +116,12 @@ def create(
 
 
 @command.command("inspect")
-@_envelope_argument
-@_json_option
+@envelope_argument
+@json_option
 def inspect(envelope_file: Path, as_json: bool) -> None:
     """Show what an envelope is for and who holds its shares; nothing is opened."""
-    envelope = _envelope(envelope_file)
-    document = _description(envelope)
+    envelope = read_envelope(envelope_file)
+    document = description(envelope)
     key = document["key"]
     lines = [
         f"set          {envelope.set_id}, made {document['created_at']}",
@@ -117,75 +130,17 @@ def inspect(envelope_file: Path, as_json: bool) -> None:
         f"quorum       {envelope.threshold} of {len(envelope.shares)}",
         *(f"share {share.index:2}     {share.recipient}" for share in envelope.shares),
     ]
-    _write(document, as_json=as_json, lines=lines)
-
-
-@command.group("share")
-def share_group() -> None:
-    """Open and check single shares; works offline."""
-
-
-@share_group.command("open")
-@_envelope_argument
-@click.option("--key", "key_file", type=_file, help="The custodian's key file, or an age key file.")
-@click.option("--as", "key_uri", help="Instead of a key file: the Transit key that the share is sealed to.")
-@click.option("--out", type=_file, required=True, help="Where to put the opened share (0600).")
-@click.option("--passphrase", default="prompt", show_default=True, help=f"Opens the key file: {PASSPHRASE_HELP}")
-@transit_options
-@_json_option
-def open_share(
-    *,
-    envelope_file: Path,
-    key_file: Path | None,
-    key_uri: str | None,
-    out: Path,
-    passphrase: str,
-    transit: TransitAccess,
-    as_json: bool,
-) -> None:
-    """Open the share that is sealed to this custodian, on the custodian's own machine."""
-    opener: Opener
-    if (key_file is None) == (key_uri is None):
-        raise click.UsageError("Give either --key or --as.")
-    if key_file is not None:
-        opener = read_opener(key_file.read_bytes(), passphrase=lambda: read_passphrase(passphrase, confirm=False) or "")
-    else:
-        opener = KeyRecipient.parse(key_uri or "", transit.manager())
-    opened = shares.open_share(_envelope(envelope_file), opener)
-    write_private(out, shares.encode(opened))
-    _write(
-        {"set": opened.set_id, "index": opened.index, "file": str(out)},
-        as_json=as_json,
-        lines=[f"share {opened.index} of set {opened.set_id} is open in {out}; hand it over in person only"],
-    )
-
-
-@share_group.command("verify")
-@_envelope_argument
-@click.argument("share_files", metavar="SHARE...", type=_file, nargs=-1, required=True)
-@_json_option
-def verify_share(envelope_file: Path, share_files: tuple[Path, ...], as_json: bool) -> None:
-    """Check opened shares against the envelope; the first wrong one is named."""
-    envelope = _envelope(envelope_file)
-    opened = [shares.decode(path.read_bytes()) for path in share_files]
-    for one in opened:
-        shares.check(envelope, one)
-    indexes = [one.index for one in opened]
-    _write(
-        {"set": envelope.set_id, "valid": indexes},
-        as_json=as_json,
-        lines=[f"share {index} of set {envelope.set_id} is whole" for index in indexes],
-    )
+    write(document, as_json=as_json, lines=lines)
 
 
 @command.command("recover")
-@_envelope_argument
-@_share_option
+@envelope_argument
+@share_option
 @click.option("--to", "uri", required=True, help="URI to restore under, such as pkcs11:token=T;object=L.")
 @_module_option
 @_pin_option
 @_inventory_option
-@_json_option
+@json_option
 def recover(
     *,
     envelope_file: Path,
@@ -197,7 +152,7 @@ def recover(
     as_json: bool,
 ) -> None:
     """Restore a key into a PKCS#11 token and prove it by a signature against the recorded public key."""
-    envelope, target = _envelope(envelope_file), KeyUri.parse(uri)
+    envelope, target = read_envelope(envelope_file), KeyUri.parse(uri)
     manager = open_manager(target.scheme, {"pkcs11Module": module, "pkcs11Pin": pin}, root=Path())
     with progress("Recovery", len(_RECOVER_STEPS), shown=not as_json) as reached:
         done = recover_key(
@@ -211,7 +166,7 @@ def recover(
             reached=reached,
         )
     what = "was there already" if done.already_there else "is restored"
-    _write(
+    write(
         {
             "uri": str(target),
             "fingerprint": done.key.fingerprint,
@@ -225,12 +180,12 @@ def recover(
 
 
 @command.command("drill")
-@_envelope_argument
-@_share_option
-@_json_option
+@envelope_argument
+@share_option
+@json_option
 def drill(envelope_file: Path, share_files: tuple[Path, ...], as_json: bool) -> None:
     """Restore in a scratch SoftHSM token by every quorum of the given shares, and refuse every set one short."""
-    envelope = _envelope(envelope_file)
+    envelope = read_envelope(envelope_file)
     opened = [shares.decode(path.read_bytes()) for path in share_files]
     total = drills.tries(envelope, opened)
     with tempfile.TemporaryDirectory(prefix="keyrung-drill-") as folder:
@@ -246,7 +201,7 @@ def drill(envelope_file: Path, share_files: tuple[Path, ...], as_json: bool) -> 
         lines.append(
             f"Not rehearsed: quorums with the {len(envelope.shares) - len(opened)} shares that were not given."
         )
-    _write(
+    write(
         {
             "set": envelope.set_id,
             "fingerprint": envelope.key.fingerprint,
@@ -259,6 +214,42 @@ def drill(envelope_file: Path, share_files: tuple[Path, ...], as_json: bool) -> 
     )
 
 
+@command.command("reshare")
+@envelope_argument
+@share_option
+@click.option("--threshold", type=int, required=True, help="How many of the new custodians must come together.")
+@click.option("--recipient", "recipients", multiple=True, required=True, help="A new custodian; one option each.")
+@transit_options
+@_inventory_option
+@json_option
+def reshare(
+    *,
+    envelope_file: Path,
+    share_files: tuple[Path, ...],
+    threshold: int,
+    recipients: tuple[str, ...],
+    transit: TransitAccess,
+    inventory: Path | None,
+    as_json: bool,
+) -> None:
+    """Replace ENVELOPE by one for other custodians, under a new wrapping key, in a scratch SoftHSM token."""
+    old, store = read_envelope(envelope_file), transit.manager()
+    opened = [shares.decode(path.read_bytes()) for path in share_files]
+    plan = Plan(threshold=threshold, recipients=tuple(parse_recipient(text, store=store) for text in recipients))
+    known = _inventory_here(inventory)
+    refuse_shared_use(plan, known)
+    with tempfile.TemporaryDirectory(prefix="keyrung-reshare-") as folder:
+        manager, vault = scratch_token(Path(folder))
+        new = reshare_key(old, opened, manager, vault, plan, token_bytes=token_bytes, now=datetime.now(UTC))
+    write_private(envelope_file, envelopes.encode(new))
+    recorded = record_reshare(known, new)
+    write(
+        {**description(new), "replaced": old.set_id, "inventory_updated": recorded, "warning": _OLD_COPIES_WARNING},
+        as_json=as_json,
+        lines=[f"{envelope_file} now holds set {new.set_id} instead of {old.set_id}", _OLD_COPIES_WARNING],
+    )
+
+
 def _inventory_here(given: Path | None) -> Any:
     """Return the inventory, or None on a machine that has no project: recovery may happen anywhere."""
     try:
@@ -266,19 +257,3 @@ def _inventory_here(given: Path | None) -> Any:
     except InfraError:
         return None if given is None else open_inventory(given, Path())
     return open_inventory(given, root)
-
-
-def _envelope(path: Path) -> Envelope:
-    return envelopes.decode(path.read_bytes())
-
-
-def _description(envelope: Envelope) -> dict[str, Any]:
-    document: dict[str, Any] = json.loads(envelopes.encode(envelope))
-    del document["wrapped"]
-    for share in document["shares"]:
-        del share["sealed"]
-    return document
-
-
-def _write(document: dict[str, Any], *, as_json: bool, lines: list[str]) -> None:
-    click.echo(json.dumps(document) if as_json else "\n".join(lines))

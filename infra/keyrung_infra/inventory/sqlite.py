@@ -13,7 +13,7 @@ from pathlib import Path
 
 from keyrung_provisioners.api import Custody, KeyDescription, Purpose
 from keyrung_provisioners.errors import BackendUnavailableError, KeyConflictError, KeyRefusedError
-from keyrung_provisioners.inventory import Claim, KeyEvent, KeyRow
+from keyrung_provisioners.inventory import Claim, CustodyEvent, KeyEvent, KeyRow
 from keyrung_provisioners.states import KeyState, check_transition
 from keyrung_provisioners.uri import KeyUri
 
@@ -93,13 +93,8 @@ class SqliteInventory:
                 raise KeyConflictError(
                     f"{claim.uri} belongs to {living[0].claim.owner}", fix="choose another name", uri=str(claim.uri)
                 )
-            row = KeyRow(
-                claim=claim,
-                claim_id=claim_id,
-                claimed_at=now,
-                state=KeyState.PRE_ACTIVATION,
-                custody=Custody.ESCROWING if claim.escrowed else Custody.SOLE,
-            )
+            custody = Custody.ESCROWING if claim.escrowed else Custody.SOLE
+            row = KeyRow(claim=claim, claim_id=claim_id, claimed_at=now, state=KeyState.PRE_ACTIVATION, custody=custody)
             _insert(connection, row)
             _append_event(connection, row, "key.claimed", now)
             return row, True
@@ -123,13 +118,15 @@ class SqliteInventory:
             _append_event(connection, created, "key.adopted" if adopted else "key.created", now)
         return created
 
-    def record_custody(self, row: KeyRow, custody: Custody, found: KeyDescription, *, now: datetime) -> KeyRow:
+    def record_custody(
+        self, row: KeyRow, custody: Custody, found: KeyDescription, *, event: CustodyEvent, now: datetime
+    ) -> KeyRow:
         """Store custody and evidence with the event; a key may be restored more than once, each time an event."""
         recorded = replace(row, custody=custody, evidence=dict(found.attributes))
         values = (custody, json.dumps(recorded.evidence, sort_keys=True), row.claim.owner, row.claim.generation)
         with self._transaction() as connection:
             connection.execute("UPDATE keys SET custody = ?, evidence = ? WHERE owner = ? AND generation = ?", values)
-            _append_event(connection, recorded, _EVENT_OF_CUSTODY[custody], now, at_each_time=True)
+            _append_event(connection, recorded, event, now, at_each_time=True)
         return recorded
 
     def transition(self, row: KeyRow, state: KeyState, *, now: datetime) -> KeyRow:
@@ -205,7 +202,6 @@ _EVENT_OF_STATE = {
     KeyState.COMPROMISED: "key.compromised",
     KeyState.DESTROYED: "key.destroyed",
 }
-_EVENT_OF_CUSTODY = {Custody.ESCROWED: "key.escrowed", Custody.RESTORED: "key.restored"}
 
 
 @contextmanager

@@ -1,8 +1,8 @@
-"""The two ceremonies: sealing a key into an envelope, and restoring it from opened shares."""
+"""The ceremonies: sealing a key into an envelope, restoring it from opened shares, and sharing it anew."""
 
 import hmac
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol, cast
 
@@ -32,7 +32,7 @@ from keyrung_provisioners.escrow.memory import erased_after
 from keyrung_provisioners.escrow.quorum import wrapping_key
 from keyrung_provisioners.escrow.recipients import Recipient
 from keyrung_provisioners.escrow.share import OpenShare, context, encode
-from keyrung_provisioners.uri import KeyUri
+from keyrung_provisioners.uri import KeyUri, VaultUri
 
 
 class TokenBytes(Protocol):
@@ -90,9 +90,36 @@ def seal(target: Target, manager: KeyManager, plan: Plan, *, token_bytes: TokenB
             fingerprint=target.fingerprint,
             wrapped=wrapped,
         )
-        words = shamir.split(secret, threshold=plan.threshold, count=len(plan.recipients))
-        _test_restore(key, manager, words, secret, token_bytes)
-        return _sealed(key, plan, words, set_id=token_bytes(SET_ID_BYTES).hex(), now=now)
+        return _shared(key, key.uri.vault_uri, manager, plan, secret, token_bytes=token_bytes, now=now)
+
+
+def reshare(
+    envelope: Envelope,
+    shares: Sequence[OpenShare],
+    manager: KeyManager,
+    scratch: VaultUri,
+    plan: Plan,
+    *,
+    token_bytes: TokenBytes,
+    now: datetime,
+) -> Envelope:
+    """Return a new envelope of the same key for other custodians, under a new wrapping key and a new set.
+
+    The key is in ``scratch`` for single calls only, where it is proven before and after. Whoever has a copy of the old
+    envelope and a quorum of its shares can still open that.
+
+    Raises:
+        ShareRefusedError: If a share is wrong or too few are given.
+        KeyAlteredError: If what the shares restore is not the recorded key.
+    """
+    _require(manager, Capability.IMPORTING)
+    importing, wrapped = cast(Importing, manager), envelope.key.wrapped
+    with (
+        erased_after(wrapping_key(envelope, shares)) as old,
+        erased_after(bytearray(token_bytes(shamir.SECRET_BYTES))) as new,
+    ):
+        key = replace(envelope.key, wrapped=importing.rewrap(scratch, wrapped, old, new))
+        return _shared(key, scratch, manager, plan, new, token_bytes=token_bytes, now=now)
 
 
 def restore(
@@ -141,8 +168,30 @@ def restore(
     return found
 
 
+def _shared(
+    key: EscrowedKey,
+    vault: VaultUri,
+    manager: KeyManager,
+    plan: Plan,
+    secret: bytearray,
+    *,
+    token_bytes: TokenBytes,
+    now: datetime,
+) -> Envelope:
+    """Split ``secret``, test-restore ``key`` from shares in ``vault``, and seal the shares."""
+    words = shamir.split(secret, threshold=plan.threshold, count=len(plan.recipients))
+    _test_restore(key, vault, manager, words, secret=secret, token_bytes=token_bytes)
+    return _sealed(key, plan, words, set_id=token_bytes(SET_ID_BYTES).hex(), now=now)
+
+
 def _test_restore(
-    key: EscrowedKey, manager: KeyManager, words: list[shamir.Words], secret: bytearray, token_bytes: TokenBytes
+    key: EscrowedKey,
+    vault: VaultUri,
+    manager: KeyManager,
+    words: list[shamir.Words],
+    *,
+    secret: bytearray,
+    token_bytes: TokenBytes,
 ) -> None:
     """Give the key back once, from shares: every share takes part in a quorum, and one quorum's key signs."""
     threshold = words[0].threshold
@@ -153,9 +202,7 @@ def _test_restore(
                 raise KeyAlteredError("shares made just now do not give the secret back", fix="run it again")
             if first == 0:
                 challenge = token_bytes(proof.CHALLENGE_BYTES)
-                signature = cast(Importing, manager).rehearse(
-                    key.uri.vault_uri, key.wrapped, combined, proof.text(challenge)
-                )
+                signature = cast(Importing, manager).rehearse(vault, key.wrapped, combined, proof.text(challenge))
                 proof.check_signature(key.wrapped.public_key_pem, challenge, signature)
 
 

@@ -60,8 +60,10 @@ def recover(
         key = restore(envelope, shares, manager, uri, token_bytes=token_bytes, reached=reached)
         recorded = False
         if inventory is not None and row is not None and not there and _is_escrowed(row):
-            evidence = {**key.attributes, "escrowed": True, "escrow_set": envelope.set_id, "restored": True}
-            inventory.record_custody(row, Custody.RESTORED, replace(key, attributes=evidence), now=now())
+            current = (row.evidence or {}).get("escrow_set", envelope.set_id)  # an older copy may have been used
+            evidence = {**key.attributes, "escrowed": True, "escrow_set": current, "restored": True}
+            restored = replace(key, attributes=evidence)
+            inventory.record_custody(row, Custody.RESTORED, restored, event="key.restored", now=now())
             recorded = True
     return Recovery(key=key, already_there=there, recorded=recorded)
 

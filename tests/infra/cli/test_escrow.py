@@ -229,3 +229,26 @@ def test_opening_a_share_wants_one_way_to_open_it(desk: Desk, envelope: str) -> 
 
     assert code == 2
     assert "either --key or --as" in answer["error"]["message"]
+
+
+def test_reshare_replaces_the_envelope_and_says_what_old_copies_mean(desk: Desk, envelope: str) -> None:
+    old = Path(envelope).read_text()
+    options = desk.share_options(desk.open(envelope, 1, 3))
+    heirs = desk.recipients("heir")
+    named = [part for recipient in heirs for part in ("--recipient", recipient)]
+
+    done = desk.keyrung("escrow", "reshare", envelope, *options, "--threshold", "3", *named, "--json")
+
+    assert done.returncode == 0, done.stdout
+    answer = json.loads(done.stdout)
+    assert answer["replaced"] == json.loads(old)["set"]
+    assert "old quorum" in answer["warning"]
+    assert "rotate" in answer["warning"]
+    assert answer["inventory_updated"] is True
+    shown = desk.run("escrow", "inspect", envelope)[1]
+    assert (shown["set"], shown["threshold"]) == (answer["set"], 3)
+    assert [share["recipient"] for share in shown["shares"]] == heirs
+    row = SqliteInventory(desk.root / ".keyrung" / "inventory.db").find(KeyUri.parse(desk.uri))
+    assert row is not None
+    assert (row.evidence or {})["escrow_set"] == answer["set"]
+    assert check_identity(row, open_token(desk.token)).fingerprint == shown["key"]["fingerprint"]

@@ -21,8 +21,9 @@ from keyrung_provisioners.errors import (
 )
 from keyrung_provisioners.escrow import envelope as envelopes
 from keyrung_provisioners.escrow import proof
-from keyrung_provisioners.escrow.ceremony import Plan, Target, restore, seal
+from keyrung_provisioners.escrow.ceremony import Plan, Target, reshare, restore, seal
 from keyrung_provisioners.escrow.memory import erased_after
+from keyrung_provisioners.escrow.share import open_share
 from keyrung_provisioners.inventory import Claim
 from keyrung_provisioners.states import KeyState
 from keyrung_provisioners.uri import KeyUri
@@ -212,3 +213,38 @@ def test_a_secret_is_overwritten_after_use_also_when_the_use_failed() -> None:
         raise RuntimeError
 
     assert secret == bytes(6)
+
+
+def test_resharing_gives_the_same_key_to_other_custodians_and_nothing_to_the_old(site: Site) -> None:
+    old = site.envelope(site.provision())
+    heirs = custodians(threshold=3, count=4)
+    opened = site.custodians.open(old, (1, 2))
+
+    new = reshare(old, opened, site.manager, site.uri.vault_uri, heirs.plan, token_bytes=secrets.token_bytes, now=NOW)
+
+    assert new.set_id != old.set_id
+    assert new.key.wrapped.ciphertext != old.key.wrapped.ciphertext
+    uri = KeyUri("pkcs11", site.token.label, "back")
+    found = restore(new, heirs.open(new, (4, 2, 1)), site.manager, uri, token_bytes=secrets.token_bytes)
+    assert found.fingerprint == old.key.fingerprint
+    for key in site.custodians.keys:
+        with pytest.raises(ShareRefusedError, match="no share of set"):
+            open_share(new, key)
+    with pytest.raises(ShareRefusedError, match="belongs to the set"):
+        restore(new, opened, site.manager, uri, token_bytes=secrets.token_bytes)
+
+
+def test_resharing_leaves_no_object_behind_and_wants_a_quorum(site: Site) -> None:
+    old = site.envelope(site.provision())
+    plan, vault = custodians().plan, site.uri.vault_uri
+
+    with pytest.raises(ShareRefusedError, match="1 more share"):
+        reshare(
+            old, site.custodians.open(old, (3,)), site.manager, vault, plan, token_bytes=secrets.token_bytes, now=NOW
+        )
+    reshare(old, site.custodians.open(old, (3, 1)), site.manager, vault, plan, token_bytes=secrets.token_bytes, now=NOW)
+
+    listed = site.manager._session(site.token.label).run(  # type: ignore[attr-defined]
+        lambda session: [str(entry) for entry in session.get_objects()]
+    )
+    assert len(listed) == 2

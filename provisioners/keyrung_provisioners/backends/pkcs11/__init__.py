@@ -178,6 +178,10 @@ class Pkcs11KeyManager:
             partial(wrapping.rehearse, wrapped=wrapped, wrapping_key=wrapping_key, data=data)
         )
 
+    def rewrap(self, vault: VaultUri, wrapped: WrappedKey, old: bytearray, new: bytearray) -> WrappedKey:
+        """Wrap the key under another wrapping key; see `Importing.rewrap`."""
+        return self._session(vault.vault).run(partial(wrapping.rewrap, wrapped=wrapped, old=old, new=new))
+
     def import_wrapped(self, uri: KeyUri, wrapped: WrappedKey, wrapping_key: bytearray) -> KeyDescription:
         """Unwrap the key into the token; see `Importing.import_wrapped`."""
         self._session(uri.vault).run(partial(wrapping.restore, uri=uri, wrapped=wrapped, wrapping_key=wrapping_key))

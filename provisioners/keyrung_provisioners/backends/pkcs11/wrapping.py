@@ -5,6 +5,7 @@ The wrapping key is a session object: it ends with the call. Every function take
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import Any
 
 import pkcs11
@@ -86,6 +87,16 @@ def rehearse(session: pkcs11.Session, *, wrapped: WrappedKey, wrapping_key: byte
             private.destroy()
 
 
+def rewrap(session: pkcs11.Session, *, wrapped: WrappedKey, old: bytearray, new: bytearray) -> WrappedKey:
+    """Return the key under another wrapping key; it becomes an extractable session object and ends with this call."""
+    with _entered(session, old) as (old_key, mechanism), _entered(session, new) as (new_key, _):
+        private = _unwrap(old_key, mechanism, wrapped, label="", store=False, extractable=True)
+        try:
+            return replace(wrapped, ciphertext=bytes(new_key.wrap_key(private, mechanism=mechanism)))
+        finally:
+            private.destroy()
+
+
 def restore(session: pkcs11.Session, *, uri: KeyUri, wrapped: WrappedKey, wrapping_key: bytearray) -> None:
     """Put the wrapped key and its public half under ``uri``; half a pair of the same key is replaced."""
     if _stands_already(session, uri, wrapped):
@@ -128,7 +139,9 @@ def _conflict(uri: KeyUri) -> KeyConflictError:
     return KeyConflictError(f"another key stands under {uri}", fix="restore under another name", uri=str(uri))
 
 
-def _unwrap(key: Any, mechanism: Mechanism, wrapped: WrappedKey, *, label: str, store: bool) -> Any:
+def _unwrap(
+    key: Any, mechanism: Mechanism, wrapped: WrappedKey, *, label: str, store: bool, extractable: bool = False
+) -> Any:
     try:
         return key.unwrap_key(
             ObjectClass.PRIVATE_KEY,
@@ -138,7 +151,7 @@ def _unwrap(key: Any, mechanism: Mechanism, wrapped: WrappedKey, *, label: str, 
             id=wrapped.claim_id,
             label=label,
             store=store,
-            template=_PRIVATE_TEMPLATE,
+            template={**_PRIVATE_TEMPLATE, Attribute.EXTRACTABLE: extractable},
         )
     except _NOT_OPENED as error:
         raise KeyRefusedError(
