@@ -46,7 +46,7 @@ def create_app(parts: Parts, *, on_ready: Callable[[], None]) -> Starlette:
             parts.verifier,
             WebRequest(
                 method=request.method,
-                path=request.url.path,
+                path=request.scope["path"],  # exact; `request.url` drops tabs and line feeds
                 authorization=_one_header(request, "authorization"),
                 body=body,
             ),

@@ -43,7 +43,11 @@ def compile_route(route: str) -> tuple[str, re.Pattern[str]]:
     if found is None:
         raise GuardConfigError(f"The route {route!r} must read like 'POST /transfers/{{id}}'.")
     parts = re.split(r"\{([a-z_]+)\}", found["path"])
-    pattern = "".join(f"(?P<{part}>[^/]+)" if index % 2 else re.escape(part) for index, part in enumerate(parts))
+    # No control character: a router whose patterns end in `$` also takes a path that ends in a line feed, so
+    # "/reports/export%0A" would be {id} here and `export` there.
+    pattern = "".join(
+        f"(?P<{part}>[^/\\x00-\\x1f\\x7f]+)" if index % 2 else re.escape(part) for index, part in enumerate(parts)
+    )
     return found["method"], re.compile(pattern)
 
 
