@@ -17,6 +17,9 @@ MAX_CODE_CHARS = 64
 
 # How far two clocks may differ (RFC 7519 section 4.1.4: "no more than a few minutes"); used marks outlive it.
 CLOCK_SKEW_SECONDS = 60
+# How long a used assertion is remembered after its end. RFC 9449 section 11.1 asks for the skew; a day more, so that a
+# clock that is set back by minutes or hours revives none.
+USED_MARK_SECONDS = 24 * 60 * 60
 # Life of an assertion: what we give, and the most we accept.
 ASSERTION_TTL_SECONDS = 120
 MAX_ASSERTION_TTL_SECONDS = 300

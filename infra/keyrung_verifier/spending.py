@@ -8,7 +8,7 @@ from keyrung_verifier.callers import Caller
 from keyrung_verifier.calls import Call
 from keyrung_verifier.core import Core, digest_of, read_body
 from keyrung_verifier.errors import AssertionInvalidError, AssertionRefusedError
-from keyrung_verifier.limits import CLOCK_SKEW_SECONDS
+from keyrung_verifier.limits import USED_MARK_SECONDS
 from keyrung_verifier.store.protocol import ConditionFailedError, ConsumeOnce
 
 
@@ -32,7 +32,7 @@ def spend(
     mark = ConsumeOnce(
         kind="assertion",
         key=hash_id(claims.jti),
-        keep_until_seconds=claims.exp + 2 * CLOCK_SKEW_SECONDS,  # RFC 9449 section 11.1
+        keep_until_seconds=claims.exp + USED_MARK_SECONDS,
     )
     try:
         core.audit.commit([call.record("success")], [mark])

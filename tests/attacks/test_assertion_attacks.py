@@ -52,6 +52,19 @@ def test_a_spent_assertion_stays_spent_until_it_is_long_over(world: World, asser
         assert world.spend(assertion).status == 403
 
 
+@pytest.mark.parametrize("hours", [0, 1, 20])
+def test_a_clock_set_back_after_housekeeping_does_not_revive_a_spent_assertion(
+    world: World, assertion: str, hours: int
+) -> None:
+    assert world.spend(assertion).status == 200
+    world.clock.advance(250 + hours * 3600)
+    world.verifier.maintain()
+    world.clock.advance(-200 - hours * 3600)
+
+    assert world.spend(assertion).status == 403
+    assert world.last_reason("assertion.spent") == "used"
+
+
 def test_a_clock_set_back_does_not_revive_a_spent_assertion(world: World, assertion: str) -> None:
     assert world.spend(assertion).status == 200
     world.clock.advance(-30)

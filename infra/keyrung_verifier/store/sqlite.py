@@ -106,7 +106,7 @@ class SqliteStore:
             return sqlite_audit.head(connection)
 
     def housekeep(self, now_seconds: int) -> None:
-        """Forget what is over; a used mark outlives its artefact by twice the clock skew (RFC 9449 section 11.1)."""
+        """Forget what is over; a used mark says itself until when it is kept."""
         with self._transaction() as connection:
             connection.execute("DELETE FROM consumed WHERE keep_until < ?", (now_seconds,))
             connection.execute("DELETE FROM challenges WHERE expires_at < ?", (now_seconds - 2 * CLOCK_SKEW_SECONDS,))
