@@ -23,6 +23,12 @@ CURRENCIES_BY_DIGITS: dict[int, tuple[str, ...]] = {
 }
 MINOR_UNITS = {code: digits for digits, codes in CURRENCIES_BY_DIGITS.items() for code in codes}
 FIELD_FIX = "write fields as {name} or {name|money:currency_name}, and braces as {{ and }}"
+# Blank although Python calls them printable: Unicode's Default_Ignorable_Code_Point beyond category Cf, the empty
+# Braille pattern and the null notehead. They would hide a difference between two texts, or make a gap in one.
+_BLANK = (
+    "\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2065\u2800\u3164\ufe00-\ufe0f\uffa0\U0001d159\U000e0000-\U000e0fff"
+)
+_ESCAPED = re.compile(rf"[\\{_BLANK}]")
 _TOKEN = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 
 
@@ -147,8 +153,11 @@ def escape(text: str) -> str:
     r"""Return the text with invisible and direction-changing characters written as `\u{HEX}`.
 
     Unicode's categories "other" and "separator" are written out, the plain space excepted: controls, all bidi
-    controls, zero-width characters, unassigned ones. The backslash is as well, so no value can imitate an escape.
+    controls, zero-width characters, unassigned ones. So are fillers and variation selectors, which show as nothing, and
+    the backslash, so no value can imitate an escape.
     """
-    if text.isprintable() and "\\" not in text:
+    if text.isprintable() and _ESCAPED.search(text) is None:
         return text
-    return "".join(char if char.isprintable() and char != "\\" else rf"\u{{{ord(char):X}}}" for char in text)
+    return "".join(
+        char if char.isprintable() and _ESCAPED.match(char) is None else rf"\u{{{ord(char):X}}}" for char in text
+    )

@@ -52,6 +52,9 @@ def test_value_that_looks_like_a_field_is_not_filled_again() -> None:
         ("a\u00a0b\u2028c", "a\\u{A0}b\\u{2028}c"),
         ("\ud800\U000e0041", "\\u{D800}\\u{E0041}"),
         ("\\u{41}", "\\u{5C}u{41}"),
+        ("Bob\u3164\u115f\uffa0x", "Bob\\u{3164}\\u{115F}\\u{FFA0}x"),
+        ("B\u034fo\ufe0fb\U000e0100", "B\\u{34F}o\\u{FE0F}b\\u{E0100}"),
+        ("Bob\u2800\u2800\U0001d159", "Bob\\u{2800}\\u{2800}\\u{1D159}"),
     ],
 )
 def test_characters_that_hide_or_turn_text_are_written_out(hostile: str, shown: str) -> None:
