@@ -2,30 +2,20 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import pytest
 from contract.abilities import EscrowingContract, SigningContract
 from contract.core import CoreContract, Operation
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from pkcs11 import Attribute, KeyType
-from pkcs11.util.ec import decode_ec_private_key, decode_ec_public_key, encode_named_curve_parameters
+from pkcs11 import Attribute
+from support.raw_keys import generate_raw, import_raw, raw_session
 from support.softhsm import SoftHsmToken
-from support.stores import EscrowingManager, raw_session, token_manager
+from support.stores import EscrowingManager, token_manager
 
 from keyrung_provisioners.api import Capability, KeyManager
 from keyrung_provisioners.registry import open_manager
 from keyrung_provisioners.uri import KeyUri, VaultUri
 
-_GOOD = {
-    Attribute.SENSITIVE: True,
-    Attribute.EXTRACTABLE: False,
-    Attribute.SIGN: True,
-    Attribute.DECRYPT: False,
-    Attribute.UNWRAP: False,
-    Attribute.DERIVE: False,
-}
 # The attribute that must be named, and what makes the key weak in it.
 _WEAKNESSES: dict[str, dict[Attribute, bool]] = {
     "CKA_EXTRACTABLE": {Attribute.EXTRACTABLE: True},
@@ -38,25 +28,6 @@ _WEAKNESSES: dict[str, dict[Attribute, bool]] = {
     "CKA_DERIVE": {Attribute.DERIVE: True},
     "CKA_PRIVATE": {Attribute.PRIVATE: False},
 }
-
-
-def generate_raw(session: Any, label: str, private: Mapping[Attribute, bool]) -> None:
-    """Generate a pair by the library alone."""
-    parameters = {Attribute.EC_PARAMS: encode_named_curve_parameters("secp256r1")}
-    session.create_domain_parameters(KeyType.EC, parameters, local=True).generate_keypair(
-        store=True, label=label, id=b"weak", private_template={**_GOOD, **private}
-    )
-
-
-def import_raw(session: Any, label: str) -> None:
-    """Put a pair into the token that was made outside of it."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    encoding = serialization.Encoding.DER
-    private = key.private_bytes(encoding, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption())
-    public = key.public_key().public_bytes(encoding, serialization.PublicFormat.SubjectPublicKeyInfo)
-    common = {Attribute.TOKEN: True, Attribute.LABEL: label, Attribute.ID: b"weak"}
-    session.create_object({**decode_ec_private_key(private), **_GOOD, **common, Attribute.PRIVATE: True})
-    session.create_object({**decode_ec_public_key(public), **common})
 
 
 def _token_gone(token: SoftHsmToken) -> KeyManager:

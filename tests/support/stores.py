@@ -1,12 +1,9 @@
-"""Real stores as the back ends reach them, and ways around the back ends: raw sessions, a token that may do more."""
+"""Real stores as the back ends reach them, a token that may do more, and a check that is not ours."""
 
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Protocol, cast
 
-import pkcs11
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
@@ -74,15 +71,3 @@ def verifies(public_key_pem: str | None, data: bytes, signature: bytes) -> bool:
     except InvalidSignature:
         return False
     return True
-
-
-@contextmanager
-def raw_session(token: SoftHsmToken) -> Iterator[Any]:
-    """Yield a session of python-pkcs11 itself; a login of this process is shared, and kept."""
-    found = pkcs11.lib(str(token.module)).get_token(token_label=token.label)
-    try:
-        session = found.open(rw=True, user_pin=token.pin)
-    except pkcs11.UserAlreadyLoggedIn:
-        session = found.open(rw=True)
-    with session:
-        yield session

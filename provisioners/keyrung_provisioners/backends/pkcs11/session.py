@@ -110,7 +110,8 @@ def _module(path: str) -> _Module:
             raise BackendMissingError(
                 f"the PKCS#11 module {path} cannot be loaded", fix="check the module and its configuration"
             ) from error
-    if known.pid != os.getpid():  # PKCS#11 3.1, section 5.4: a child process initialises again
+    # PKCS#11 3.1, section 5.4: a child process initialises again; so do we after other code has finalised it.
+    if known.pid != os.getpid() or not known.lib.initialized:
         known.pid = os.getpid()
         _reinitialize(known)
     return known
