@@ -12,6 +12,9 @@ _STATE_AFTER = {
     "key.created": "pre-activation",
     "key.adopted": "pre-activation",
     "key.activated": "active",
+    "key.suspended": "suspended",
+    "key.deactivated": "deactivated",
+    "key.compromised": "compromised",
     "key.destroyed": "destroyed",
 }
 

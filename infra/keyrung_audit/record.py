@@ -25,6 +25,9 @@ LIFECYCLE_EVENTS = frozenset(
         "key.escrowed",
         "key.activated",
         "key.restored",
+        "key.suspended",
+        "key.deactivated",
+        "key.compromised",
         "key.destroyed",
     }
 )

@@ -29,6 +29,9 @@ class KeyEvent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         "key.escrowed",
         "key.activated",
         "key.restored",
+        "key.suspended",
+        "key.deactivated",
+        "key.compromised",
         "key.destroyed",
     ]
     event_id: Text

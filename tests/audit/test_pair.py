@@ -36,9 +36,10 @@ def test_a_step_up_before_the_key_was_active_is_found(audit_key: AuditKey, last_
     }
 
 
-def test_a_step_up_after_the_key_was_destroyed_is_found(audit_key: AuditKey) -> None:
+@pytest.mark.parametrize("state", ["suspended", "deactivated", "compromised", "destroyed"])
+def test_a_step_up_after_the_key_was_taken_out_of_use_is_found(audit_key: AuditKey, state: str) -> None:
     changes = plain_changes(audit_key, 9)
-    changes[7] |= {"event": "key.destroyed", "outcome": None, "key": key("destroyed")}
+    changes[7] |= {"event": f"key.{state}", "outcome": None, "key": key(state)}
     changes[8] |= {"event": "assertion.issued", "key": key("active")}
 
     report = signed_log(audit_key, chain(changes)).check()
