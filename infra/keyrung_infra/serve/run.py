@@ -55,6 +55,7 @@ def _listen(port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((_LOOPBACK, port))
+        listener.listen()  # before readiness is announced, so that whoever reads it can connect at once
     except OSError as error:
         listener.close()
         if error.errno != errno.EADDRINUSE:
