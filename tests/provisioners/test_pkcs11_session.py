@@ -146,6 +146,7 @@ def test_eight_threads_sign_at_once(manager: EscrowingManager, uri: KeyUri, pem:
 
 _LOGIN = """
 import sys
+from pathlib import Path
 from keyrung_provisioners.registry import open_manager
 from keyrung_provisioners.uri import KeyUri
 settings = {"pkcs11Module": "file:" + sys.argv[1], "pkcs11Pin": "file:" + sys.argv[2]}
