@@ -17,7 +17,7 @@ from keyrung_provisioners.errors import KeyAlteredError
 _CURVES: dict[str, tuple[type[ec.EllipticCurve], str]] = {
     "secp256r1": (ec.SECP256R1, "P-256"),
 }
-_HASHES = {"SHA-256": hashes.SHA256}
+_HASHES = {"SHA-256": hashlib.sha256}
 _OCTET_STRING = 0x04
 _UNCOMPRESSED_POINT = 0x04
 
@@ -79,9 +79,7 @@ def thumbprint(pem: str) -> str:
 
 def digest(data: bytes, hash_name: str) -> bytes:
     """Return the hash of ``data`` for stores that sign what is already hashed."""
-    hasher = hashes.Hash(_HASHES[hash_name]())
-    hasher.update(data)
-    return hasher.finalize()
+    return _HASHES[hash_name](data).digest()
 
 
 def verifies(pem: str, data: bytes, signature: bytes) -> bool:

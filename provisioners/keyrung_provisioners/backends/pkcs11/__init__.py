@@ -68,6 +68,7 @@ class Pkcs11KeyManager:
         """Use the module at ``module_path``; ``pin`` gives the user PIN of its tokens when a login needs it."""
         self._module_path = module_path
         self._pin = pin
+        self._sessions: dict[str, TokenSession] = {}
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, str], *, root: Path) -> Self:
@@ -188,4 +189,7 @@ class Pkcs11KeyManager:
         return self.describe(uri)
 
     def _session(self, label: str) -> TokenSession:
-        return TokenSession(self._module_path, label, self._pin)
+        session = self._sessions.get(label)
+        if session is None:
+            session = self._sessions[label] = TokenSession(self._module_path, label, self._pin)
+        return session

@@ -156,7 +156,7 @@ def _alone(path: str) -> Iterator[None]:
         os.close(descriptor)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class TokenSession:
     """The way to the token called ``label``.
 
@@ -169,6 +169,10 @@ class TokenSession:
     module_path: str
     label: str
     pin: Callable[[], str] = field(repr=False)
+    _login: _Login = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._login = _logins.setdefault((self.module_path, self.label), _Login())
 
     @property
     def handles(self) -> dict[str, Pair]:
@@ -181,36 +185,32 @@ class TokenSession:
         Raises:
             BackendUnavailableError: If the token is not there, refuses the login, or fails otherwise.
         """
-        with _lock, self._translated():
+        with _lock:
             try:
-                return operation(self._open())
-            except _SESSION_LOST:
-                self._login.drop()
-                return operation(self._open())
+                try:
+                    return operation(self._open())
+                except _SESSION_LOST:
+                    self._login.drop()
+                    return operation(self._open())
+            except pkcs11.PKCS11Error as error:
+                raise self._unavailable(error) from error
 
     def token(self) -> pkcs11.Token:
         """Return the token without logging in."""
-        with _lock, self._translated():
-            return self._token(_module(self.module_path))
+        with _lock:
+            try:
+                return self._token(_module(self.module_path))
+            except pkcs11.PKCS11Error as error:
+                raise self._unavailable(error) from error
 
-    @property
-    def _login(self) -> _Login:
-        key = (self.module_path, self.label)
-        login = _logins.get(key)
-        return login if login is not None else _logins.setdefault(key, _Login())
-
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
-        except pkcs11.MultipleTokensReturned as error:
-            raise BackendUnavailableError(
+    def _unavailable(self, error: pkcs11.PKCS11Error) -> BackendUnavailableError:
+        if isinstance(error, pkcs11.MultipleTokensReturned):
+            return BackendUnavailableError(
                 f"more than one PKCS#11 token is labelled {self.label!r}", fix="give each a label of its own"
-            ) from error
-        except pkcs11.PKCS11Error as error:
-            raise BackendUnavailableError(
-                f"the token {self.label!r} answered {type(error).__name__}", fix="check the token and its log"
-            ) from error
+            )
+        return BackendUnavailableError(
+            f"the token {self.label!r} answered {type(error).__name__}", fix="check the token and its log"
+        )
 
     def _open(self) -> pkcs11.Session:
         module, login = _module(self.module_path), self._login
