@@ -13,6 +13,7 @@ from keyrung_provisioners.api import Purpose
 
 settings = StackSettings.load()
 stack = pulumi.get_stack()
+protected = pulumi.ResourceOptions(protect=settings.protect_keys)
 token = KeyVault("token", uri=settings.token)
 transit = KeyVault("transit", uri=settings.transit)
 
@@ -25,6 +26,7 @@ def key(purpose: Purpose, vault: KeyVault, algorithm: str = "P-256") -> Key:
         key_name=f"{purpose}-{stack}",
         purpose=purpose,
         algorithm=algorithm,
+        generation=settings.key_generation,
         deletion_protection=settings.protect_keys,
         opts=pulumi.ResourceOptions(depends_on=[vault]),
     )
@@ -42,11 +44,13 @@ bundle = PolicySet(
     signing_key=keys[Purpose.POLICY_SIGNING],
     path=f"{settings.state_folder}/verifier/policy-bundle.json",
     lifetime_days=settings.bundle_lifetime_days,
+    opts=protected,
 )
 VerifierConfig(
     "verifier",
     document=verifier_document(settings, keys, bundle_path=bundle.path),
     path=f"{settings.state_folder}/verifier/config.json",
+    opts=protected,
 )
 
 pulumi.export("policyVersion", bundle.version)

@@ -24,6 +24,7 @@ class StackSettings:
     state_folder: str
     issuer: str
     protect_keys: bool
+    key_generation: int
     bundle_lifetime_days: int
     verifier_backends: dict[str, str]
     clients: list[dict[str, str]]
@@ -38,6 +39,7 @@ class StackSettings:
             state_folder=config.require("stateFolder"),
             issuer=config.require("issuer"),
             protect_keys=config.require_bool("protectKeys"),
+            key_generation=config.require_int("keyGeneration"),
             bundle_lifetime_days=config.require_int("bundleLifetimeDays"),
             verifier_backends=_object(config, "verifierBackends"),
             clients=_object(config, "clients"),

@@ -39,6 +39,14 @@ def test_destroy_refuses_until_the_protection_was_lifted_and_then_removes_all(de
     assert not (deployed.state / "verifier" / "config.json").exists()
     assert not (deployed.state / "verifier" / "policy-bundle.json").exists()
 
+    # What was destroyed stays so; the next generation is another key under the same declaration.
+    done = deployed.pulumi("up", "--yes", "--skip-preview", check=False)
+    assert done.returncode != 0
+    assert "was destroyed and cannot come back: raise `generation` to 2" in done.stdout + done.stderr
+    deployed.pulumi("config", "set", "keyGeneration", "2")
+    deployed.pulumi("up", "--yes", "--skip-preview")
+    assert sorted(states(deployed).values()) == ["active"] * 4 + ["destroyed"] * 4
+
 
 def test_a_key_is_replaced_under_a_new_generation_only(pulumi_project: Project) -> None:
     project = pulumi_project
