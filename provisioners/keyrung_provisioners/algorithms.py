@@ -14,6 +14,8 @@ class Algorithm:
         hash_name: The hash that is signed.
         curve: Curve name as PKCS#11 parameters (RFC 5480) know it.
         transit: Transit key type.
+        kms: AWS KMS key spec.
+        kms_signing: AWS KMS signing algorithm.
     """
 
     name: str
@@ -21,6 +23,8 @@ class Algorithm:
     hash_name: str | None = None
     curve: str | None = None
     transit: str
+    kms: str
+    kms_signing: str | None = None
 
     @property
     def symmetric(self) -> bool:
@@ -29,8 +33,16 @@ class Algorithm:
 
 
 _TABLE = (
-    Algorithm(name="P-256", jwa="ES256", hash_name="SHA-256", curve="secp256r1", transit="ecdsa-p256"),
-    Algorithm(name="AES-256", transit="aes256-gcm96"),
+    Algorithm(
+        name="P-256",
+        jwa="ES256",
+        hash_name="SHA-256",
+        curve="secp256r1",
+        transit="ecdsa-p256",
+        kms="ECC_NIST_P256",
+        kms_signing="ECDSA_SHA_256",
+    ),
+    Algorithm(name="AES-256", transit="aes256-gcm96", kms="SYMMETRIC_DEFAULT"),
 )
 ALGORITHMS = {algorithm.name: algorithm for algorithm in _TABLE}
 

@@ -1,16 +1,17 @@
 """The one place that knows how each store writes public keys and signatures, and how they are named.
 
-JOSE wants ES256 as raw r||s (RFC 7518 section 3.4). PKCS#11 answers that; Transit does when asked for JWS marshalling.
+JOSE wants ES256 as raw r||s (RFC 7518 section 3.4). PKCS#11 answers that; Transit does when asked for JWS marshalling;
+AWS KMS answers DER (RFC 3279 section 2.2.3), and public keys as DER, too.
 """
 
 import base64
 import hashlib
 import json
 
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 
 from keyrung_provisioners.errors import KeyAlteredError
 
@@ -45,6 +46,24 @@ def public_pem_from_ec_point(point: bytes, curve: str) -> str:
     except ValueError as error:
         raise KeyAlteredError("the token's public point is not on its curve", fix="check the token") from error
     return key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo).decode("ascii")
+
+
+def public_pem_from_der(der: bytes) -> str:
+    """Return PEM for SubjectPublicKeyInfo in DER; raise `ValueError` if it is none."""
+    try:
+        key = serialization.load_der_public_key(der)
+    except (UnsupportedAlgorithm, ValueError) as error:
+        raise ValueError("the store answered no public key") from error
+    return key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo).decode("ascii")
+
+
+def jose_from_der(signature: bytes, curve: str) -> bytes:
+    """Return an ECDSA signature as raw r||s; raise `ValueError` if it is not DER of numbers that fit the curve."""
+    size = (_CURVES[curve][0]().key_size + 7) // 8
+    try:
+        return b"".join(number.to_bytes(size, "big") for number in decode_dss_signature(signature))
+    except (OverflowError, ValueError) as error:
+        raise ValueError("the store answered no signature of this curve") from error
 
 
 def ec_point(pem: str) -> bytes:

@@ -1,7 +1,8 @@
 """Names of vaults and keys: URIs in the attribute syntax of RFC 7512, section 2.3.
 
-``pkcs11:token=T;object=L`` and ``transit:mount=M;name=N`` name a key; without the last attribute they name the vault
-that holds it. Secrets never stand in a URI, so query attributes (``?pin-value=``) are refused.
+``pkcs11:token=T;object=L``, ``transit:mount=M;name=N`` and ``awskms:region=R;alias=A`` name a key; without the last
+attribute they name the vault that holds it. Secrets never stand in a URI, so query attributes (``?pin-value=``) are
+refused.
 """
 
 import re
@@ -11,6 +12,8 @@ from urllib.parse import quote, unquote
 
 from keyrung_provisioners.errors import InvalidSettingError
 
+_NAME_ADVICE = "use letters, digits, dot, hyphen and underscore, and start with a letter or digit"
+
 
 @dataclass(frozen=True, slots=True)
 class _Scheme:
@@ -18,21 +21,35 @@ class _Scheme:
     key: str
     vault_pattern: re.Pattern[str]
     key_pattern: re.Pattern[str]
+    vault_advice: str = _NAME_ADVICE
+    key_advice: str = _NAME_ADVICE
 
 
 # A strict pattern before any use: names with special meaning to a store (path separators, control characters) cannot
 # get in. PKCS#11 labels of tokens are at most 32 bytes (PKCS#11 3.1, CK_TOKEN_INFO).
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _TOKEN_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,31}")
+# Regions of every partition of AWS ("eu-central-1", "us-gov-west-1"): the region becomes part of a host name.
+_REGION = re.compile(r"[a-z]{2,4}(-[a-z]{2,12}){1,3}-[0-9]{1,2}")
+# CreateAlias allows slash, too, but no dot; aliases that start with "aws/" are Amazon's.
+_ALIAS = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
 _SCHEMES = {
     "pkcs11": _Scheme("token", "object", _TOKEN_LABEL, _NAME),
     "transit": _Scheme("mount", "name", _NAME, _NAME),
+    "awskms": _Scheme(
+        "region",
+        "alias",
+        _REGION,
+        _ALIAS,
+        vault_advice="write it as AWS does, such as eu-central-1",
+        key_advice="use letters, digits, hyphen and underscore, start with a letter or digit, and leave out alias/",
+    ),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class VaultUri:
-    """A place that holds keys: a PKCS#11 token or a Transit mount."""
+    """A place that holds keys: a PKCS#11 token, a Transit mount, or AWS KMS in one region."""
 
     scheme: str
     vault: str
@@ -59,7 +76,7 @@ class VaultUri:
 
 @dataclass(frozen=True, slots=True)
 class KeyUri:
-    """The one name of a key; `vault` is the token or mount, `name` the object label or Transit name."""
+    """The one name of a key; `vault` is the token, mount or region, `name` the object label, Transit name or alias."""
 
     scheme: str
     vault: str
@@ -114,12 +131,13 @@ def _check(scheme: str, part: str, value: str) -> None:
     rule = _SCHEMES.get(scheme)
     if rule is None:
         raise InvalidSettingError(f"{scheme!r} is no known scheme", fix=f"use one of {', '.join(_SCHEMES)}")
-    pattern, attribute = (rule.vault_pattern, rule.vault) if part == "vault" else (rule.key_pattern, rule.key)
+    pattern, attribute, advice = (
+        (rule.vault_pattern, rule.vault, rule.vault_advice)
+        if part == "vault"
+        else (rule.key_pattern, rule.key, rule.key_advice)
+    )
     if not pattern.fullmatch(value):
-        raise InvalidSettingError(
-            f"{value!r} is no valid {scheme} {attribute}",
-            fix="use letters, digits, dot, hyphen and underscore, and start with a letter or digit",
-        )
+        raise InvalidSettingError(f"{value!r} is no valid {scheme} {attribute}", fix=advice)
 
 
 def _quote(value: str) -> str:

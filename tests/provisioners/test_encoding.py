@@ -46,3 +46,33 @@ def test_a_point_is_read_with_and_without_its_octet_string(wrapped: bool) -> Non
 def test_a_point_off_the_curve_or_of_the_wrong_size_is_refused(point: bytes) -> None:
     with pytest.raises(KeyAlteredError):
         encoding.public_pem_from_ec_point(point, "secp256r1")
+
+
+# RFC 7515, appendix A.3.1: the signature of that example, raw; its r has the top bit clear, its s has it set.
+_RAW = encoding.from_base64url("DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q")
+
+
+def test_the_der_of_the_rfc_7515_signature_becomes_the_printed_one() -> None:
+    der = b"\x30\x45\x02\x20" + _RAW[:32] + b"\x02\x21\x00" + _RAW[32:]
+    assert encoding.jose_from_der(der, "secp256r1") == _RAW
+
+
+def test_short_numbers_are_filled_up_to_the_size_of_the_curve() -> None:
+    assert (
+        encoding.jose_from_der(bytes.fromhex("3006020101020102"), "secp256r1") == bytes(31) + b"\1" + bytes(31) + b"\2"
+    )
+
+
+@pytest.mark.parametrize("der", [b"", b"\x30", bytes(64), b"\x30\x26\x02\x21\x01" + bytes(32) + b"\x02\x01\x01"])
+def test_what_is_no_signature_of_the_curve_is_refused(der: bytes) -> None:
+    with pytest.raises(ValueError, match="no signature"):
+        encoding.jose_from_der(der, "secp256r1")
+
+
+def test_der_of_a_public_key_becomes_its_pem_and_nothing_else_does() -> None:
+    public = serialization.load_pem_public_key(_rfc_pem().encode())
+    der = public.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    assert encoding.thumbprint(encoding.public_pem_from_der(der)) == encoding.thumbprint(_rfc_pem())
+    for wrong in (b"", der[:-1], b"no key"):
+        with pytest.raises(ValueError, match="no public key"):
+            encoding.public_pem_from_der(wrong)

@@ -22,6 +22,16 @@ def test_attributes_may_come_in_any_order_and_percent_encoded() -> None:
     assert str(KeyUri("pkcs11", "my hsm", "k")) == "pkcs11:token=my%20hsm;object=k"
 
 
+@given(
+    region=st.sampled_from(["eu-central-1", "us-gov-west-1", "cn-northwest-1", "eusc-de-east-1", "ap-southeast-10"]),
+    alias=st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}", fullmatch=True),
+)
+def test_a_kms_key_is_named_by_region_and_alias(region: str, alias: str) -> None:
+    uri = KeyUri.parse(f"awskms:alias={alias};region={region}")
+    assert uri == VaultUri.parse(f"awskms:region={region}").key(alias)
+    assert str(uri) == f"awskms:region={region};alias={alias}"
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -29,6 +39,12 @@ def test_attributes_may_come_in_any_order_and_percent_encoded() -> None:
         "pkcs11",
         "pkcs11:",
         "awskms:alias=a",
+        "awskms:region=eu-central-1;alias=alias/a",
+        "awskms:region=eu-central-1;alias=aws/s3",
+        "awskms:region=eu-central-1;alias=a.b",
+        "awskms:region=eu-central-1.example.test;alias=a",
+        "awskms:region=EU-CENTRAL-1;alias=a",
+        "awskms:region=central;alias=a",
         "PKCS11:token=a;object=b",
         "pkcs11:token=a",
         "pkcs11:token=a;object=b;object=c",

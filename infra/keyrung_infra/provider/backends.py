@@ -25,6 +25,9 @@ CONFIGURATION: Mapping[str, Property] = {
     "transitAddress": Property(type="string", description=f"https address of OpenBao or Vault. {_REFERENCE}"),
     "transitToken": Property(type="string", description="Token of the deployer role, as file:PATH or env:NAME."),
     "transitCaFile": Property(type="string", description="PEM file of the authority behind the server's certificate."),
+    "awskmsEndpoint": Property(
+        type="string", description=f"Private https endpoint of AWS KMS; left out, AWS's own. {_REFERENCE}"
+    ),
 }
 SECRET_REFERENCES = ("pkcs11Pin", "transitToken")
 

@@ -1,0 +1,202 @@
+"""Keys in AWS KMS.
+
+URI: ``awskms:region=REGION;alias=ALIAS``. The vault is a region of the account that the credentials belong to; a key's
+name is its alias without the prefix ``alias/``. Settings: ``awskmsEndpoint`` (optional: a private endpoint, https, or
+http on loopback). Credentials are found by boto3's own chain (environment, profile, role), never in our settings.
+
+A key and its alias are made by two calls. The key carries the claim as a tag from its first moment, so an interrupted
+creation is found and finished by the next one. Key policies are KMS's default: the account's IAM decides.
+
+Destroying is scheduling: KMS keeps a key for at least 7 days, in which it does nothing and an administrator can cancel.
+"""
+
+import hashlib
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import ClassVar, Self
+
+from keyrung_provisioners import encoding
+from keyrung_provisioners.algorithms import ALGORITHMS, algorithm
+from keyrung_provisioners.api import AttributeValue, Capability, Custody, KeyDescription, KeySpec, VaultDescription
+from keyrung_provisioners.backends.aws_kms import keys
+from keyrung_provisioners.backends.aws_kms.connection import Answer, Connection
+from keyrung_provisioners.errors import KeyConflictError, KeyMissingError, KeyRefusedError
+from keyrung_provisioners.sources import resolve
+from keyrung_provisioners.uri import KeyUri, VaultUri
+
+_MAX_PLAINTEXT_BYTES = 4096  # of Encrypt
+_SIGNING = algorithm("P-256")  # the one algorithm of ours that signs
+_BY_KMS_SPEC = {row.kms: row for row in ALGORITHMS.values()}
+# What DescribeKey must say of a key: made inside KMS, ours to manage, usable, in one region only.
+_REQUIRED: dict[str, AttributeValue] = {
+    "Origin": "AWS_KMS",
+    "KeyManager": "CUSTOMER",
+    "KeyState": "Enabled",
+    "MultiRegion": False,
+}
+
+
+class AwsKmsKeyManager:
+    """Keys behind aliases, in the regions of one account."""
+
+    scheme: ClassVar[str] = "awskms"
+    capabilities: ClassVar[frozenset[Capability]] = frozenset({Capability.SIGNING, Capability.SEALING})
+
+    def __init__(
+        self, *, endpoint: Callable[[], str] | None = None, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        """Reach KMS at ``endpoint`` instead of AWS's own address; ``sleep`` waits until what was made is visible."""
+        self._kms = Connection(endpoint=endpoint, sleep=sleep)
+
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, str], *, root: Path) -> Self:
+        """Build from ``awskmsEndpoint``, if there is one; nothing is contacted yet."""
+        endpoint = settings.get("awskmsEndpoint")
+        return cls(endpoint=partial(resolve, endpoint, root=root) if endpoint else None)
+
+    def ensure_vault(self, vault: VaultUri, *, owner: str) -> VaultDescription:
+        """Prove that KMS answers in the region; regions are there without us."""
+        return self.describe_vault(vault)
+
+    def describe_vault(self, vault: VaultUri) -> VaultDescription:
+        """Return the region and the account; every account has the aliases that AWS predefines."""
+
+        def understand(answer: Answer) -> VaultDescription:
+            arns = [str(entry["AliasArn"]) for entry in answer["Aliases"]]
+            account = arns[0].split(":")[4] if arns else ""  # arn:partition:kms:region:account:alias/name
+            return VaultDescription(uri=vault, created=False, attributes={"region": vault.vault, "account": account})
+
+        return self._kms.ask("list_aliases", understand, region=vault.vault, what=str(vault), Limit=1)
+
+    def remove_vault(self, vault: VaultUri) -> None:
+        """Leave the region alone: this back end never creates one."""
+
+    def create(self, spec: KeySpec) -> KeyDescription:
+        """Make the key, or find the one that an interrupted creation left, and put the alias on it."""
+        row = algorithm(spec.algorithm)
+        if spec.custody is not Custody.SOLE:
+            raise KeyRefusedError(
+                f"{spec.uri} is declared escrowed, and a key that KMS generates never leaves it",
+                fix="keep it in a PKCS#11 token, or declare it without escrow",
+                uri=str(spec.uri),
+            )
+        self._prove_free(spec.uri)
+        key_id = keys.left_over(self._kms, spec, row) or keys.generate(self._kms, spec, row)
+        try:
+            keys.put_alias(self._kms, spec.uri, key_id)
+        except KeyConflictError:  # somebody else took the alias just now
+            keys.schedule_deletion(self._kms, spec.uri, key_id)
+            raise
+        return self._kms.settled(partial(self.describe, spec.uri))
+
+    def _prove_free(self, uri: KeyUri) -> None:
+        try:
+            self.describe(uri)
+        except KeyMissingError:
+            return
+        fix = "choose another name, or take it over with `pulumi import`"
+        raise KeyConflictError(f"{uri} exists already", fix=fix, uri=str(uri))
+
+    def describe(self, uri: KeyUri) -> KeyDescription:
+        """Read the key behind the alias: what KMS says of it, its public half and its claim.
+
+        A key that is scheduled for deletion counts as missing, and one that is disabled is refused; there is no
+        fall-back to any other key. The fingerprint of a symmetric key is its ARN, which KMS never gives to another
+        key: KMS makes no check value with such a key.
+        """
+        found = keys.usable(self._kms, uri)
+        row = _BY_KMS_SPEC.get(found["KeySpec"])
+        if row is None:
+            raise KeyConflictError(
+                f"{uri} is of the unsupported type {found['KeySpec']}", fix="choose another name", uri=str(uri)
+            )
+        arn = str(found["Arn"])  # from here on the key itself: an alias can be moved at any time
+        tags = keys.tags(self._kms, uri, arn)
+        pem = None if row.symmetric else keys.public_key(self._kms, uri, arn)
+        return KeyDescription(
+            uri=uri,
+            algorithm=row.name,
+            fingerprint=arn if pem is None else encoding.thumbprint(pem),
+            public_key_pem=pem,
+            claim_id=keys.claim_id(tags),
+            attributes={
+                "Arn": arn,
+                "KeySpec": found["KeySpec"],
+                "KeyUsage": found["KeyUsage"],
+                **{name: found[name] for name in _REQUIRED},
+            },
+        )
+
+    def deviations(self, spec: KeySpec, found: KeyDescription) -> list[str]:
+        """Return the attributes, as KMS names them, that are not as a key's must be."""
+        wrong = [name for name, value in _REQUIRED.items() if found.attributes.get(name) != value]
+        if found.attributes.get("KeyUsage") != keys.usage(algorithm(spec.algorithm)):
+            wrong.append("KeyUsage")
+        if found.algorithm != spec.algorithm:
+            wrong.append("KeySpec")
+        return wrong
+
+    def destroy(self, uri: KeyUri) -> None:
+        """Schedule the key's deletion, then remove the alias; in this order a crash leaves no living key behind."""
+        try:
+            key_id = str(keys.metadata(self._kms, uri)["KeyId"])
+        except KeyMissingError:
+            return
+        keys.schedule_deletion(self._kms, uri, key_id)
+        keys.remove_alias(self._kms, uri)
+
+    def sign(self, uri: KeyUri, data: bytes) -> bytes:
+        """Sign the hash of ``data`` in KMS, which answers DER and refuses a key of another algorithm."""
+        return self._kms.ask(
+            "sign",
+            lambda answer: encoding.jose_from_der(answer["Signature"], _SIGNING.curve or ""),
+            region=uri.vault,
+            what=str(uri),
+            KeyId=keys.alias(uri),
+            Message=encoding.digest(data, _SIGNING.hash_name or ""),
+            MessageType="DIGEST",
+            SigningAlgorithm=_SIGNING.kms_signing,
+        )
+
+    def seal(self, uri: KeyUri, plaintext: bytes, *, context: bytes) -> str:
+        """Encrypt in KMS under the encryption context `_context`."""
+        if not 0 < len(plaintext) <= _MAX_PLAINTEXT_BYTES:
+            raise KeyRefusedError(
+                f"KMS seals 1 to {_MAX_PLAINTEXT_BYTES} bytes, not {len(plaintext)}",
+                fix="seal less at a time",
+                uri=str(uri),
+            )
+        return self._kms.ask(
+            "encrypt",
+            lambda answer: encoding.base64url(answer["CiphertextBlob"]),
+            region=uri.vault,
+            what=str(uri),
+            KeyId=keys.alias(uri),
+            Plaintext=plaintext,
+            EncryptionContext=_context(context),
+        )
+
+    def open(self, uri: KeyUri, sealed: str, *, context: bytes) -> bytes:
+        """Decrypt what `seal` made, by this very key and under the same context."""
+        try:
+            ciphertext = encoding.from_base64url(sealed)
+        except ValueError:
+            ciphertext = b""
+        if not ciphertext:
+            raise KeyRefusedError(f"the text is none that {uri} sealed", fix="check where it came from", uri=str(uri))
+        return self._kms.ask(
+            "decrypt",
+            lambda answer: bytes(answer["Plaintext"]),
+            region=uri.vault,
+            what=str(uri),
+            KeyId=keys.alias(uri),
+            CiphertextBlob=ciphertext,
+            EncryptionContext=_context(context),
+        )
+
+
+def _context(context: bytes) -> dict[str, str]:
+    """Return the encryption context: a hash, since CloudTrail writes it down and ``context`` may name a person."""
+    return {"keyrung": hashlib.sha256(context).hexdigest()}

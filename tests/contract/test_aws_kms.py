@@ -1,0 +1,75 @@
+"""The AWS KMS back end keeps the contract, over moto's KMS in this process: no real account was asked."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, ClassVar
+
+import pytest
+from contract.abilities import SealingContract, SigningContract
+from contract.core import CoreContract, Operation
+from support.kms import REGION, KmsManager, kms_client, kms_manager, moto_kms, verifies_by_moto
+
+from keyrung_provisioners.api import Capability, KeyManager
+from keyrung_provisioners.uri import KeyUri, VaultUri
+
+_SECRET_ACCESS_KEY = "not-the-access-key-of-anybody"
+_GOOD = {"KeySpec": "ECC_NIST_P256", "KeyUsage": "SIGN_VERIFY", "Origin": "AWS_KMS", "MultiRegion": False}
+_WEAKNESSES: dict[str, dict[str, Any]] = {
+    "Origin": {"Origin": "EXTERNAL"},
+    "MultiRegion": {"MultiRegion": True},
+    "KeyUsage": {"KeyUsage": "KEY_AGREEMENT"},
+    "KeySpec": {"KeySpec": "SYMMETRIC_DEFAULT", "KeyUsage": "ENCRYPT_DECRYPT"},
+}
+
+
+class TestAwsKms(CoreContract, SigningContract, SealingContract):
+    proven = frozenset({Capability.SIGNING, Capability.SEALING})
+    operations: ClassVar[Mapping[str, Operation]] = {
+        **CoreContract.operations,
+        "sign": lambda manager, uri: manager.sign(uri, b"data"),  # type: ignore[attr-defined]
+        "seal": lambda manager, uri: manager.seal(uri, b"data", context=b""),  # type: ignore[attr-defined]
+        "open": lambda manager, uri: manager.open(uri, "AAAA", context=b""),  # type: ignore[attr-defined]
+    }
+
+    @pytest.fixture(autouse=True)
+    def _moto(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+        monkeypatch.setattr("contract.abilities.verifies", verifies_by_moto)
+        with moto_kms(monkeypatch):
+            monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", _SECRET_ACCESS_KEY)
+            yield
+
+    @pytest.fixture
+    def reopen(self) -> Callable[[], KmsManager]:
+        return kms_manager
+
+    @pytest.fixture
+    def vault(self) -> VaultUri:
+        return VaultUri("awskms", REGION)
+
+    @pytest.fixture
+    def empty_vault(self, vault: VaultUri) -> tuple[KeyManager, VaultUri, bool]:
+        return kms_manager(), vault, False
+
+    @pytest.fixture(params=list(_WEAKNESSES))
+    def weak(self, request: pytest.FixtureRequest, uri: KeyUri) -> tuple[KeyUri, str]:
+        client = kms_client()
+        made = client.create_key(**_GOOD | _WEAKNESSES[request.param])
+        client.create_alias(AliasName=f"alias/{uri.name}", TargetKeyId=made["KeyMetadata"]["KeyId"])
+        return uri, request.param
+
+    @pytest.fixture(params=["nobody listens", "no TLS", "no credentials"])
+    def unusable(
+        self, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+    ) -> tuple[KeyManager, frozenset[str]]:
+        if request.param == "nobody listens":
+            monkeypatch.setattr("keyrung_provisioners.backends.aws_kms.connection._ATTEMPTS", 1)
+            return kms_manager(awskmsEndpoint="https://127.0.0.1:9"), frozenset()
+        if request.param == "no TLS":
+            return kms_manager(awskmsEndpoint="http://kms.example.test"), frozenset()
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+            monkeypatch.setenv(name, "")
+        monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        return kms_manager(), frozenset()
+
+    @pytest.fixture
+    def hidden(self) -> dict[str, bytes]:
+        return {"secret access key": _SECRET_ACCESS_KEY.encode()}
