@@ -1,9 +1,7 @@
 """Whatever happens to the vault or on the way: one clear sentence, TLS always, and the token goes nowhere else."""
 
-import http.server
 import os
 import socket
-import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from support.impostor import SILENCE, Impostor
 from support.openbao import OpenBaoServer, kill_server
 from support.stores import SigningManager, spec, vault_manager, verifies
 
@@ -28,8 +27,6 @@ from keyrung_provisioners.errors import (
 from keyrung_provisioners.uri import KeyUri
 
 _DATA = b"a message"
-_SILENCE = 0  # in place of a status: no answer at all
-_SECONDS = 30
 _URI = KeyUri("transit", "keyrung", "policy-signing-one")
 
 
@@ -107,7 +104,7 @@ def test_a_certificate_of_another_authority_is_refused(
 
 
 def test_a_host_that_the_certificate_does_not_name_is_refused(
-    openbao: OpenBaoServer, impostors: "Callable[..., _TlsServer]"
+    openbao: OpenBaoServer, impostors: "Callable[..., Impostor]"
 ) -> None:
     server = impostors(host="127.0.0.2")
     with pytest.raises(BackendUnavailableError, match="shows no certificate"):
@@ -164,52 +161,12 @@ def test_a_server_that_accepts_and_never_answers_is_given_up(openbao: OpenBaoSer
         assert time.monotonic() - began < 5
 
 
-class _Recorder(http.server.BaseHTTPRequestHandler):
-    """Answers each request as the server's `answer` says, and keeps its headers."""
-
-    def do_GET(self) -> None:
-        server = self.server
-        assert isinstance(server, _TlsServer)
-        server.seen.append(dict(self.headers))
-        status, headers, body = server.answer
-        if status == _SILENCE:
-            server.over.wait(_SECONDS)
-            return
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *arguments: object) -> None:
-        pass
-
-
-class _TlsServer(http.server.ThreadingHTTPServer):
-    """A server with the certificate of OpenBao that answers what a test wants."""
-
-    def __init__(self, server: OpenBaoServer, host: str = "127.0.0.1") -> None:
-        super().__init__((host, 0), _Recorder)
-        self.seen: list[dict[str, str]] = []
-        self.over = threading.Event()
-        self.answer: tuple[int, dict[str, str], bytes] = (200, {}, b"")
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(server.layout.certificate, server.layout.certificate_key)
-        self.socket = context.wrap_socket(self.socket, server_side=True)
-
-    @property
-    def url(self) -> str:
-        host, port = self.socket.getsockname()
-        return f"https://{host}:{port}"
-
-
 @pytest.fixture
-def impostors(openbao: OpenBaoServer) -> Iterator[Callable[..., _TlsServer]]:
-    running: list[_TlsServer] = []
+def impostors(openbao: OpenBaoServer) -> Iterator[Callable[..., Impostor]]:
+    running: list[Impostor] = []
 
-    def start(**where: str) -> _TlsServer:
-        running.append(_TlsServer(openbao, **where))
+    def start(**where: str) -> Impostor:
+        running.append(Impostor(openbao, **where))
         threading.Thread(target=running[-1].serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
         return running[-1]
 
@@ -221,10 +178,10 @@ def impostors(openbao: OpenBaoServer) -> Iterator[Callable[..., _TlsServer]]:
 
 
 def test_a_server_that_falls_silent_after_the_handshake_is_given_up(
-    openbao: OpenBaoServer, impostors: Callable[..., _TlsServer]
+    openbao: OpenBaoServer, impostors: Callable[..., Impostor]
 ) -> None:
     server = impostors()
-    server.answer = (_SILENCE, {}, b"")
+    server.answer = (SILENCE, {}, b"")
     with pytest.raises(BackendUnavailableError, match=r"did not answer within 0\.3 seconds"):
         _at(server.url, openbao, timeout_seconds=0.3).describe(_URI)
     assert len(server.seen) == 1  # and it is not asked again
@@ -232,7 +189,7 @@ def test_a_server_that_falls_silent_after_the_handshake_is_given_up(
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_a_redirect_is_not_followed_and_the_token_goes_nowhere(
-    openbao: OpenBaoServer, impostors: Callable[..., _TlsServer], status: int
+    openbao: OpenBaoServer, impostors: Callable[..., Impostor], status: int
 ) -> None:
     first, second = impostors(), impostors()
     first.answer = (status, {"Location": f"{second.url}/v1/keyrung/keys/policy-signing-one"}, b"")
@@ -257,7 +214,7 @@ def test_a_redirect_is_not_followed_and_the_token_goes_nowhere(
     ],
 )
 def test_an_answer_that_is_none_of_transit_is_one_of_our_errors(
-    openbao: OpenBaoServer, impostors: Callable[..., _TlsServer], body: bytes
+    openbao: OpenBaoServer, impostors: Callable[..., Impostor], body: bytes
 ) -> None:
     server = impostors()
     server.answer = (200, {"Content-Type": "application/json"}, body)
@@ -267,7 +224,7 @@ def test_an_answer_that_is_none_of_transit_is_one_of_our_errors(
 
 @pytest.mark.parametrize("status", [401, 404, 405, 412, 429, 500, 501, 502, 503, 204, 202])
 def test_every_status_is_one_of_our_errors(
-    openbao: OpenBaoServer, impostors: Callable[..., _TlsServer], status: int
+    openbao: OpenBaoServer, impostors: Callable[..., Impostor], status: int
 ) -> None:
     server = impostors()
     server.answer = (status, {}, b"")
