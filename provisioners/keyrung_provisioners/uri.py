@@ -1,8 +1,8 @@
 """Names of vaults and keys: URIs in the attribute syntax of RFC 7512, section 2.3.
 
-``pkcs11:token=T;object=L``, ``transit:mount=M;name=N`` and ``awskms:region=R;alias=A`` name a key; without the last
-attribute they name the vault that holds it. Secrets never stand in a URI, so query attributes (``?pin-value=``) are
-refused.
+``pkcs11:token=T;object=L``, ``transit:mount=M;name=N``, ``awskms:region=R;alias=A`` and ``software:folder=F;name=N``
+name a key; without the last attribute they name the vault that holds it. Secrets never stand in a URI, so query
+attributes (``?pin-value=``) are refused.
 """
 
 import re
@@ -36,6 +36,7 @@ _ALIAS = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
 _SCHEMES = {
     "pkcs11": _Scheme("token", "object", _TOKEN_LABEL, _NAME),
     "transit": _Scheme("mount", "name", _NAME, _NAME),
+    "software": _Scheme("folder", "name", _NAME, _NAME),
     "awskms": _Scheme(
         "region",
         "alias",
@@ -49,7 +50,7 @@ _SCHEMES = {
 
 @dataclass(frozen=True, slots=True)
 class VaultUri:
-    """A place that holds keys: a PKCS#11 token, a Transit mount, or AWS KMS in one region."""
+    """A place that holds keys: a PKCS#11 token, a Transit mount, AWS KMS in one region, or a folder."""
 
     scheme: str
     vault: str
@@ -76,7 +77,7 @@ class VaultUri:
 
 @dataclass(frozen=True, slots=True)
 class KeyUri:
-    """The one name of a key; `vault` is the token, mount or region, `name` the object label, Transit name or alias."""
+    """The one name of a key; `vault` is the token, mount, region or folder, `name` the key's name in it."""
 
     scheme: str
     vault: str

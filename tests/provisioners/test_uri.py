@@ -10,7 +10,7 @@ from keyrung_provisioners.uri import KeyUri, VaultUri
 _NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}", fullmatch=True)
 
 
-@given(scheme=st.sampled_from(["pkcs11", "transit"]), vault=_NAMES, name=_NAMES)
+@given(scheme=st.sampled_from(["pkcs11", "transit", "software"]), vault=_NAMES, name=_NAMES)
 def test_what_is_formatted_parses_back_to_the_same_key(scheme: str, vault: str, name: str) -> None:
     uri = VaultUri(scheme, vault).key(name)
     assert KeyUri.parse(str(uri)) == uri
@@ -45,6 +45,9 @@ def test_a_kms_key_is_named_by_region_and_alias(region: str, alias: str) -> None
         "awskms:region=eu-central-1.example.test;alias=a",
         "awskms:region=EU-CENTRAL-1;alias=a",
         "awskms:region=central;alias=a",
+        "software:folder=..;name=a",
+        "software:folder=a;name=.b",
+        "software:folder=a%2fb;name=c",
         "PKCS11:token=a;object=b",
         "pkcs11:token=a",
         "pkcs11:token=a;object=b;object=c",

@@ -25,11 +25,13 @@ CONFIGURATION: Mapping[str, Property] = {
     "transitAddress": Property(type="string", description=f"https address of OpenBao or Vault. {_REFERENCE}"),
     "transitToken": Property(type="string", description="Token of the deployer role, as file:PATH or env:NAME."),
     "transitCaFile": Property(type="string", description="PEM file of the authority behind the server's certificate."),
+    "softwareFolder": Property(type="string", description=f"Folder of keys in files, for development. {_REFERENCE}"),
+    "softwarePassphrase": Property(type="string", description="Passphrase of these keys, as file:PATH or env:NAME."),
     "awskmsEndpoint": Property(
         type="string", description=f"Private https endpoint of AWS KMS; left out, AWS's own. {_REFERENCE}"
     ),
 }
-SECRET_REFERENCES = ("pkcs11Pin", "transitToken")
+SECRET_REFERENCES = ("pkcs11Pin", "transitToken", "softwarePassphrase")
 
 
 def utc_now() -> datetime:

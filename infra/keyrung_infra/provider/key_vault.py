@@ -1,4 +1,4 @@
-"""Resource `KeyVault`: a place for keys. A Transit mount is created; a token or an AWS region is proven to be there."""
+"""Resource `KeyVault`: a place for keys. A Transit mount or a folder is created, all else is proven to be there."""
 
 from collections.abc import Mapping
 from typing import ClassVar
@@ -13,14 +13,14 @@ from keyrung_provisioners.uri import VaultUri
 
 
 class KeyVault:
-    """Vaults by URI: `pkcs11:token=LABEL`, `transit:mount=NAME` or `awskms:region=REGION`."""
+    """Vaults by URI: `pkcs11:token=LABEL`, `transit:mount=NAME`, `awskms:region=REGION`, `software:folder=NAME`."""
 
     token: ClassVar[str] = "keyrung:index:KeyVault"  # noqa: S105 - a Pulumi type token
-    description: ClassVar[str] = "A place that holds keys: a PKCS#11 token, a Transit mount, or AWS KMS in one region."
+    description: ClassVar[str] = "A place that holds keys: a token, a Transit mount, a region of AWS KMS, a folder."
     inputs: ClassVar[Mapping[str, Property]] = {
         "uri": Property(
             type="string",
-            description="The vault: pkcs11:token=LABEL, transit:mount=NAME or awskms:region=REGION.",
+            description="pkcs11:token=LABEL, transit:mount=NAME, awskms:region=REGION or software:folder=NAME.",
             on_change=OnChange.REPLACE,
         ),
     }
