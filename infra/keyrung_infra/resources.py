@@ -11,7 +11,7 @@ class KeyVault(pulumi.CustomResource):
     uri: pulumi.Output[str]
 
     def __init__(self, name: str, *, uri: pulumi.Input[str], opts: pulumi.ResourceOptions | None = None) -> None:
-        """Declare the vault at ``uri``: ``pkcs11:token=LABEL`` or ``transit:mount=NAME``."""
+        """Declare the vault at ``uri``: ``pkcs11:token=LABEL``, ``transit:mount=NAME`` or ``awskms:region=REGION``."""
         super().__init__("keyrung:index:KeyVault", name, {"uri": uri, "created": None, "evidence": None}, opts)
 
 
@@ -48,7 +48,7 @@ class Key(pulumi.CustomResource):
             "algorithm": algorithm,
             "generation": generation,
             "deletionProtection": deletion_protection,
-            **dict.fromkeys(("uri", "thumbprint", "public_key_pem", "state", "evidence")),
+            **dict.fromkeys(("uri", "thumbprint", "public_key_pem", "state", "evidence", "holder")),
         }
         protected = pulumi.ResourceOptions(protect=deletion_protection)
         super().__init__("keyrung:index:Key", name, properties, pulumi.ResourceOptions.merge(protected, opts))

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
-from secrets import token_bytes
 from typing import cast
 
 from keyrung_provisioners import encoding
@@ -53,9 +53,9 @@ def provision_user_key(label: str, settings: Mapping[str, str], *, root: Path) -
         KeyRefusedError: If the key on the token is weaker than one generated there.
     """
     token = open_user_token(label, settings, root=root)
-    spec = KeySpec(
-        uri=token.uri, algorithm="P-256", purpose=Purpose.USER_CREDENTIAL, claim_id=token_bytes(CLAIM_ID_BYTES)
-    )
+    # The same id each time, so that half a pair left by a crash is known as ours and replaced.
+    claim_id = sha256(str(token.uri).encode()).digest()[:CLAIM_ID_BYTES]
+    spec = KeySpec(uri=token.uri, algorithm="P-256", purpose=Purpose.USER_CREDENTIAL, claim_id=claim_id)
     try:
         found = token.manager.describe(token.uri)
     except KeyMissingError:

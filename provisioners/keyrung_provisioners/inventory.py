@@ -89,6 +89,14 @@ class Inventory(Protocol):
         """
         ...
 
+    def hold(self, row: KeyRow, holder: str) -> None:
+        """Make ``holder`` the one who may retire the key."""
+        ...
+
+    def holder(self, row: KeyRow) -> str | None:
+        """Return who may retire the key; None if nobody ever said."""
+        ...
+
     def find(self, uri: KeyUri) -> KeyRow | None:
         """Return the living row of ``uri``."""
         ...

@@ -52,8 +52,13 @@ class Provisioner:
     escrow: Escrow | None = None
     reached: Callable[[str], None] = _nothing
 
-    def provision(self, claim: Claim, manager: KeyManager) -> KeyRow:
+    def provision(self, claim: Claim, manager: KeyManager, *, holder: str | None = None) -> KeyRow:
         """Return the active key of ``claim``, made now or by an earlier, interrupted run.
+
+        Args:
+            claim: What is declared.
+            manager: The back end of its vault.
+            holder: Names the one who asks, if the key may later be retired by its last holder only.
 
         Raises:
             KeyConflictError: If something that is not ours stands under the name.
@@ -74,6 +79,8 @@ class Provisioner:
                     row = self._escrow(row, manager)
                 self.reached("activate")
                 row = self.inventory.transition(row, KeyState.ACTIVE, now=self.now())
+            if holder is not None:
+                self.inventory.hold(row, holder)
             return row
 
     def _claim(self, claim: Claim, manager: KeyManager) -> KeyRow:
@@ -118,7 +125,9 @@ class Provisioner:
         proven = replace(found, attributes={**found.attributes, "escrowed": True, "escrow_set": set_id})
         return self.inventory.record_custody(row, Custody.ESCROWED, proven, event="key.escrowed", now=self.now())
 
-    def take_over(self, owner: str, uri: KeyUri, purpose: Purpose, manager: KeyManager) -> KeyRow:
+    def take_over(
+        self, owner: str, uri: KeyUri, purpose: Purpose, manager: KeyManager, *, holder: str | None = None
+    ) -> KeyRow:
         """Return the active row of an existing key that somebody else made, if it is as strong as one of ours."""
         found = manager.describe(uri)
         claim = Claim(owner=owner, generation=1, uri=uri, algorithm=found.algorithm, purpose=purpose)
@@ -136,10 +145,15 @@ class Provisioner:
                 check_identity(row, manager)
             if row.state is KeyState.PRE_ACTIVATION:
                 row = self.inventory.transition(row, KeyState.ACTIVE, now=self.now())
+            if holder is not None:
+                self.inventory.hold(row, holder)
             return row
 
-    def retire(self, owner: str, generation: int, manager: KeyManager) -> None:
-        """Destroy the key of one generation; already gone counts as done.
+    def retire(self, owner: str, generation: int, manager: KeyManager, *, holder: str | None = None) -> None:
+        """Destroy the key of one generation; already gone counts as done, and so does a key held by another.
+
+        A forced replacement under one generation asks for the key again before it deletes: that gives the same key to
+        a new holder, and what the old one asks to delete then is that very key.
 
         Raises:
             KeyAlteredError: If another key stands there now; it is not ours to destroy.
@@ -147,6 +161,8 @@ class Provisioner:
         with self.inventory.exclusive(owner, generation):
             row = self.inventory.row(owner, generation)
             if row is None or row.state is KeyState.DESTROYED:
+                return
+            if holder is not None and self.inventory.holder(row) != holder:
                 return
             if row.custody is not Custody.SOLE and self.escrow is None:
                 raise KeyRefusedError(

@@ -8,10 +8,11 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
-from keyrung_provisioners.api import Custody, KeyDescription, Purpose
+from keyrung_infra.inventory.sqlite_rows import append_event, event_of, insert, select
+from keyrung_provisioners.api import Custody, KeyDescription
 from keyrung_provisioners.errors import BackendUnavailableError, KeyConflictError, KeyRefusedError
 from keyrung_provisioners.inventory import Claim, CustodyEvent, KeyEvent, KeyRow
 from keyrung_provisioners.states import KeyState, check_transition
@@ -35,6 +36,12 @@ CREATE TABLE IF NOT EXISTS keys (
     PRIMARY KEY (owner, generation)
 ) STRICT;
 CREATE UNIQUE INDEX IF NOT EXISTS one_living_owner_per_uri ON keys (uri) WHERE state <> 'destroyed';
+CREATE TABLE IF NOT EXISTS holders (
+    owner TEXT NOT NULL,
+    generation INTEGER NOT NULL,
+    holder TEXT NOT NULL,
+    PRIMARY KEY (owner, generation)
+) STRICT;
 CREATE TABLE IF NOT EXISTS events (
     position INTEGER PRIMARY KEY AUTOINCREMENT,
     event_id TEXT NOT NULL UNIQUE,
@@ -49,10 +56,6 @@ CREATE TABLE IF NOT EXISTS events (
 """
 # An inventory that was made before keys could be escrowed gains the column; none of its keys is.
 _ADD_CUSTODY = "ALTER TABLE keys ADD COLUMN custody TEXT NOT NULL DEFAULT 'sole'"
-_COLUMNS = (
-    "owner, generation, uri, algorithm, purpose, claim_id, claimed_at, state, fingerprint, public_key_pem, evidence,"
-    " custody"
-)
 
 
 class SqliteInventory:
@@ -79,7 +82,7 @@ class SqliteInventory:
     def claim(self, claim: Claim, *, claim_id: bytes, now: datetime) -> tuple[KeyRow, bool]:
         """Insert the row, or return the one that an earlier run inserted for the same thing."""
         with self._transaction() as connection:
-            known = _select(connection, "owner = ? AND generation = ?", (claim.owner, claim.generation))
+            known = select(connection, "owner = ? AND generation = ?", (claim.owner, claim.generation))
             if known:
                 if known[0].claim != claim:
                     raise KeyConflictError(
@@ -88,15 +91,15 @@ class SqliteInventory:
                         uri=str(claim.uri),
                     )
                 return known[0], False
-            living = _select(connection, "uri = ? AND state <> 'destroyed'", (str(claim.uri),))
+            living = select(connection, "uri = ? AND state <> 'destroyed'", (str(claim.uri),))
             if living:
                 raise KeyConflictError(
                     f"{claim.uri} belongs to {living[0].claim.owner}", fix="choose another name", uri=str(claim.uri)
                 )
             custody = Custody.ESCROWING if claim.escrowed else Custody.SOLE
             row = KeyRow(claim=claim, claim_id=claim_id, claimed_at=now, state=KeyState.PRE_ACTIVATION, custody=custody)
-            _insert(connection, row)
-            _append_event(connection, row, "key.claimed", now)
+            insert(connection, row)
+            append_event(connection, row, "key.claimed", now)
             return row, True
 
     def record_created(self, row: KeyRow, found: KeyDescription, *, adopted: bool, now: datetime) -> KeyRow:
@@ -115,7 +118,7 @@ class SqliteInventory:
                     row.claim.generation,
                 ),
             )
-            _append_event(connection, created, "key.adopted" if adopted else "key.created", now)
+            append_event(connection, created, "key.adopted" if adopted else "key.created", now)
         return created
 
     def record_custody(
@@ -126,14 +129,14 @@ class SqliteInventory:
         values = (custody, json.dumps(recorded.evidence, sort_keys=True), row.claim.owner, row.claim.generation)
         with self._transaction() as connection:
             connection.execute("UPDATE keys SET custody = ?, evidence = ? WHERE owner = ? AND generation = ?", values)
-            _append_event(connection, recorded, event, now, at_each_time=True)
+            append_event(connection, recorded, event, now, at_each_time=True)
         return recorded
 
     def transition(self, row: KeyRow, state: KeyState, *, now: datetime) -> KeyRow:
         """Move the key to ``state`` and append the event, both or neither."""
         moved = replace(row, state=state)
         with self._transaction() as connection:
-            current = _select(connection, "owner = ? AND generation = ?", (row.claim.owner, row.claim.generation))
+            current = select(connection, "owner = ? AND generation = ?", (row.claim.owner, row.claim.generation))
             check_transition(current[0].state, state)
             if state is KeyState.ACTIVE and current[0].custody is Custody.ESCROWING:
                 raise KeyRefusedError(
@@ -143,23 +146,40 @@ class SqliteInventory:
                 "UPDATE keys SET state = ? WHERE owner = ? AND generation = ?",
                 (state, row.claim.owner, row.claim.generation),
             )
-            _append_event(connection, moved, _EVENT_OF_STATE[state], now)
+            append_event(connection, moved, _EVENT_OF_STATE[state], now)
         return moved
+
+    def hold(self, row: KeyRow, holder: str) -> None:
+        """Remember the last holder."""
+        with self._transaction() as connection:
+            connection.execute(
+                "INSERT OR REPLACE INTO holders (owner, generation, holder) VALUES (?, ?, ?)",
+                (row.claim.owner, row.claim.generation, holder),
+            )
+
+    def holder(self, row: KeyRow) -> str | None:
+        """Return the last holder."""
+        with self._transaction() as connection:
+            found = connection.execute(
+                "SELECT holder FROM holders WHERE owner = ? AND generation = ?",
+                (row.claim.owner, row.claim.generation),
+            ).fetchone()
+        return None if found is None else str(found[0])
 
     def find(self, uri: KeyUri) -> KeyRow | None:
         """Return the row of ``uri`` that is not destroyed."""
         with self._transaction() as connection:
-            return next(iter(_select(connection, "uri = ? AND state <> 'destroyed'", (str(uri),))), None)
+            return next(iter(select(connection, "uri = ? AND state <> 'destroyed'", (str(uri),))), None)
 
     def row(self, owner: str, generation: int) -> KeyRow | None:
         """Return one row by its claim."""
         with self._transaction() as connection:
-            return next(iter(_select(connection, "owner = ? AND generation = ?", (owner, generation))), None)
+            return next(iter(select(connection, "owner = ? AND generation = ?", (owner, generation))), None)
 
     def rows(self) -> Sequence[KeyRow]:
         """Return every row, oldest claim first."""
         with self._transaction() as connection:
-            return _select(connection, "1 = 1", ())
+            return select(connection, "1 = 1", ())
 
     def events(self, *, after: int = 0) -> Sequence[tuple[int, KeyEvent]]:
         """Return the events behind position ``after``."""
@@ -169,7 +189,7 @@ class SqliteInventory:
                 " FROM events WHERE position > ? ORDER BY position",
                 (after,),
             ).fetchall()
-        return [(position, _event(values)) for position, *values in found]
+        return [(position, event_of(values)) for position, *values in found]
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -212,84 +232,3 @@ def _translated(path: Path) -> Iterator[None]:
         raise BackendUnavailableError(
             f"the key inventory {path} cannot be used ({error})", fix="check free space and permissions"
         ) from error
-
-
-def _select(connection: sqlite3.Connection, condition: str, values: tuple[str | int, ...]) -> list[KeyRow]:
-    query = f"SELECT {_COLUMNS} FROM keys WHERE {condition} ORDER BY claimed_at, owner"  # noqa: S608 - constants only
-    return [_row(found) for found in connection.execute(query, values)]
-
-
-def _row(found: Sequence[object]) -> KeyRow:
-    owner, generation, uri, algorithm, purpose, claim_id, claimed_at, state, fingerprint, pem, evidence, kept = found
-    custody = Custody(str(kept))
-    return KeyRow(
-        claim=Claim(
-            owner=str(owner),
-            generation=int(str(generation)),
-            uri=KeyUri.parse(str(uri)),
-            algorithm=str(algorithm),
-            purpose=Purpose(str(purpose)),
-            escrowed=custody is not Custody.SOLE,
-        ),
-        claim_id=claim_id if isinstance(claim_id, bytes) else b"",
-        claimed_at=datetime.fromisoformat(str(claimed_at)),
-        state=KeyState(str(state)),
-        fingerprint=None if fingerprint is None else str(fingerprint),
-        public_key_pem=None if pem is None else str(pem),
-        evidence=None if evidence is None else json.loads(str(evidence)),
-        custody=custody,
-    )
-
-
-def _insert(connection: sqlite3.Connection, row: KeyRow) -> None:
-    connection.execute(
-        f"INSERT INTO keys ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL, NULL, NULL, ?)",  # noqa: S608 - constants
-        (
-            row.claim.owner,
-            row.claim.generation,
-            str(row.claim.uri),
-            row.claim.algorithm,
-            row.claim.purpose,
-            row.claim_id,
-            row.claimed_at.astimezone(UTC).isoformat(),
-            row.state,
-            row.custody,
-        ),
-    )
-
-
-def _append_event(
-    connection: sqlite3.Connection, row: KeyRow, event: str, now: datetime, *, at_each_time: bool = False
-) -> None:
-    """Append the event; its id is made of what happened, so that a repeat cannot stand twice unless it may."""
-    claim = row.claim
-    what = f"{event}:{claim.generation}:{row.claim_id.hex()}:{row.state}"
-    event_id = hashlib.sha256((f"{what}:{now.isoformat()}" if at_each_time else what).encode()).hexdigest()[:32]
-    connection.execute(
-        "INSERT INTO events (event_id, event, at, uri, generation, state, purpose, fingerprint)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            event_id,
-            event,
-            now.astimezone(UTC).isoformat(),
-            str(claim.uri),
-            claim.generation,
-            row.state,
-            claim.purpose,
-            row.fingerprint,
-        ),
-    )
-
-
-def _event(values: Sequence[object]) -> KeyEvent:
-    event_id, event, at, uri, generation, state, purpose, fingerprint = values
-    return KeyEvent(
-        event_id=str(event_id),
-        event=str(event),
-        at=datetime.fromisoformat(str(at)),
-        uri=str(uri),
-        generation=int(str(generation)),
-        state=KeyState(str(state)),
-        purpose=Purpose(str(purpose)),
-        fingerprint=None if fingerprint is None else str(fingerprint),
-    )

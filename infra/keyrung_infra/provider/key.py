@@ -1,6 +1,7 @@
 """Resource `Key`: one key in a vault, claimed before it is made, proven by what the store answers."""
 
 from collections.abc import Mapping
+from secrets import token_hex
 from typing import ClassVar
 
 from keyrung_infra.errors import InfraError
@@ -16,6 +17,7 @@ from keyrung_provisioners.uri import KeyUri, VaultUri
 
 _PURPOSES = tuple(purpose.value for purpose in Purpose if purpose is not Purpose.USER_CREDENTIAL)  # a person's key
 _SYMMETRIC = {Purpose.CREDENTIAL_SEED}  # these seal; every other purpose signs
+_HOLDER_BYTES = 8  # tells two holders of one key apart; it is no secret
 _UNPROTECT = "first `pulumi up` with deletionProtection: false, then repeat this"
 
 
@@ -60,6 +62,9 @@ class Key:
         "publicKeyPem": Property(type="string", description="Public half (PEM); empty for a symmetric key."),
         "state": Property(type="string", description="SP 800-57 state."),
         "evidence": Property(type="object", description="Protective attributes as the store reported them."),
+        "holder": Property(
+            type="string", description="Names this resource as the one whose deletion may destroy the key."
+        ),
     }
 
     def __init__(self, backends: Backends) -> None:
@@ -120,9 +125,10 @@ class Key:
 
     def create(self, urn: str, inputs: Values) -> tuple[str, Values]:
         """See `ResourceType.create`."""
-        claim = _claim(urn, inputs)
-        row = self._backends.provisioner().provision(claim, self._backends.manager(claim.uri.scheme))
-        return str(claim.uri), _outputs(row)
+        claim, holder = _claim(urn, inputs), _new_holder()
+        manager = self._backends.manager(claim.uri.scheme)
+        row = self._backends.provisioner().provision(claim, manager, holder=holder)
+        return str(claim.uri), _outputs(row, holder)
 
     def read(self, urn: str, resource_id: str, state: Values) -> Values:
         """Return the key's outputs if it is exactly the recorded one; else fail, naming both thumbprints."""
@@ -134,7 +140,7 @@ class Key:
                 uri=str(row.claim.uri),
             )
         check_identity(row, self._backends.manager(row.claim.uri.scheme))
-        return _outputs(row)
+        return _outputs(row, str(state["holder"]))
 
     def adopt(self, urn: str, resource_id: str) -> Imported:
         """Take over an existing key; the id is ``PURPOSE@URI``."""
@@ -156,19 +162,21 @@ class Key:
         }
         for failure in self.check(inputs):  # before anything is claimed
             raise InfraError(failure.reason, fix="choose the purpose that this key can serve", uri=str(uri))
-        row = self._backends.provisioner().take_over(urn, uri, Purpose(purpose), manager)
-        return Imported(resource_id=str(uri), inputs=inputs, outputs=_outputs(row))
+        holder = _new_holder()
+        row = self._backends.provisioner().take_over(urn, uri, Purpose(purpose), manager, holder=holder)
+        return Imported(resource_id=str(uri), inputs=inputs, outputs=_outputs(row, holder))
 
     def update(self, urn: str, state: Values, inputs: Values) -> Values:
         """See `ResourceType.update`: only the protection changes in place, and it lives in the state alone."""
-        return _outputs(self._recorded(urn, state))
+        return _outputs(self._recorded(urn, state), str(state["holder"]))
 
     def delete(self, urn: str, state: Values) -> None:
         """Destroy the key, unless it is protected."""
         if state["deletionProtection"]:
             raise InfraError(f"{state['uri']} is protected", fix=_UNPROTECT, uri=str(state["uri"]))
         uri = KeyUri.parse(str(state["uri"]))
-        self._backends.provisioner().retire(urn, _generation(state), self._backends.manager(uri.scheme))
+        manager = self._backends.manager(uri.scheme)
+        self._backends.provisioner().retire(urn, _generation(state), manager, holder=str(state["holder"]))
 
     def _recorded(self, urn: str, state: Values) -> KeyRow:
         row = self._backends.inventory().row(urn, _generation(state))
@@ -205,8 +213,13 @@ def _generation(values: Values) -> int:
     return generation
 
 
-def _outputs(row: KeyRow) -> Values:
+def _new_holder() -> str:
+    return token_hex(_HOLDER_BYTES)
+
+
+def _outputs(row: KeyRow, holder: str) -> Values:
     return {
+        "holder": holder,
         "uri": str(row.claim.uri),
         "thumbprint": row.fingerprint,
         "publicKeyPem": row.public_key_pem or "",

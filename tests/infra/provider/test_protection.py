@@ -79,3 +79,24 @@ def test_a_key_is_replaced_under_a_new_generation_only(pulumi_project: Project) 
         *("key.claimed", "key.created", "key.activated", "key.destroyed"),
         *("key.claimed", "key.created", "key.activated"),
     ]
+
+
+def test_a_forced_replacement_under_one_generation_keeps_the_key(pulumi_project: Project) -> None:
+    project = pulumi_project
+    declare_one_key(project, _PKCS11, protected=False)
+    project.pulumi("up", "--yes", "--skip-preview")
+    first = resources(project)["key"]["outputs"]
+    urn = project.pulumi_json("stack", "export")["deployment"]["resources"][-1]["urn"]
+    assert urn.endswith("::key")
+
+    project.pulumi("up", "--yes", "--skip-preview", "--replace", urn)
+    again = resources(project)["key"]["outputs"]
+    assert again["thumbprint"] == first["thumbprint"]
+    assert again["holder"] != first["holder"]
+    assert list(states(project).values()) == ["active"]
+    project.pulumi("refresh", "--yes", "--skip-preview")
+
+    # Its last holder may destroy it.
+    project.pulumi("destroy", "--yes", "--skip-preview")
+    assert list(states(project).values()) == ["destroyed"]
+    assert token_objects(project) == []

@@ -1,0 +1,101 @@
+"""Rows and events of the inventory as they stand in the tables."""
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from keyrung_provisioners.api import Custody, Purpose
+from keyrung_provisioners.inventory import Claim, KeyEvent, KeyRow
+from keyrung_provisioners.states import KeyState
+from keyrung_provisioners.uri import KeyUri
+
+_COLUMNS = (
+    "owner, generation, uri, algorithm, purpose, claim_id, claimed_at, state, fingerprint, public_key_pem, evidence,"
+    " custody"
+)
+
+
+def select(connection: sqlite3.Connection, condition: str, values: tuple[str | int, ...]) -> list[KeyRow]:
+    """Return the rows for which ``condition`` (a constant) holds, oldest claim first."""
+    query = f"SELECT {_COLUMNS} FROM keys WHERE {condition} ORDER BY claimed_at, owner"  # noqa: S608 - constants only
+    return [_row(found) for found in connection.execute(query, values)]
+
+
+def _row(found: Sequence[object]) -> KeyRow:
+    owner, generation, uri, algorithm, purpose, claim_id, claimed_at, state, fingerprint, pem, evidence, kept = found
+    custody = Custody(str(kept))
+    return KeyRow(
+        claim=Claim(
+            owner=str(owner),
+            generation=int(str(generation)),
+            uri=KeyUri.parse(str(uri)),
+            algorithm=str(algorithm),
+            purpose=Purpose(str(purpose)),
+            escrowed=custody is not Custody.SOLE,
+        ),
+        claim_id=claim_id if isinstance(claim_id, bytes) else b"",
+        claimed_at=datetime.fromisoformat(str(claimed_at)),
+        state=KeyState(str(state)),
+        fingerprint=None if fingerprint is None else str(fingerprint),
+        public_key_pem=None if pem is None else str(pem),
+        evidence=None if evidence is None else json.loads(str(evidence)),
+        custody=custody,
+    )
+
+
+def insert(connection: sqlite3.Connection, row: KeyRow) -> None:
+    """Insert a row that was just claimed."""
+    connection.execute(
+        f"INSERT INTO keys ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL, NULL, NULL, ?)",  # noqa: S608 - constants
+        (
+            row.claim.owner,
+            row.claim.generation,
+            str(row.claim.uri),
+            row.claim.algorithm,
+            row.claim.purpose,
+            row.claim_id,
+            row.claimed_at.astimezone(UTC).isoformat(),
+            row.state,
+            row.custody,
+        ),
+    )
+
+
+def append_event(
+    connection: sqlite3.Connection, row: KeyRow, event: str, now: datetime, *, at_each_time: bool = False
+) -> None:
+    """Append the event; its id is made of what happened, so that a repeat cannot stand twice unless it may."""
+    claim = row.claim
+    what = f"{event}:{claim.generation}:{row.claim_id.hex()}:{row.state}"
+    event_id = hashlib.sha256((f"{what}:{now.isoformat()}" if at_each_time else what).encode()).hexdigest()[:32]
+    connection.execute(
+        "INSERT INTO events (event_id, event, at, uri, generation, state, purpose, fingerprint)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            event_id,
+            event,
+            now.astimezone(UTC).isoformat(),
+            str(claim.uri),
+            claim.generation,
+            row.state,
+            claim.purpose,
+            row.fingerprint,
+        ),
+    )
+
+
+def event_of(values: Sequence[object]) -> KeyEvent:
+    """Return the event in a row of the table `events`, position aside."""
+    event_id, event, at, uri, generation, state, purpose, fingerprint = values
+    return KeyEvent(
+        event_id=str(event_id),
+        event=str(event),
+        at=datetime.fromisoformat(str(at)),
+        uri=str(uri),
+        generation=int(str(generation)),
+        state=KeyState(str(state)),
+        purpose=Purpose(str(purpose)),
+        fingerprint=None if fingerprint is None else str(fingerprint),
+    )
