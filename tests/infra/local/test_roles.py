@@ -189,8 +189,8 @@ def test_token_is_orphan_periodic_renewable_and_has_one_policy(openbao: OpenBaoS
     assert token["policies"] == [f"keyrung-{role}"]
 
 
-def test_no_root_token_is_left(openbao: OpenBaoServer) -> None:
-    with openbao.root() as root:
+def test_no_root_token_is_left(own_openbao: OpenBaoServer) -> None:
+    with own_openbao.root() as root:
         own = root.call("GET", "auth/token/lookup-self")["data"]["accessor"]
         held = [
             root.call("POST", "auth/token/lookup-accessor", {"accessor": accessor})["data"]["policies"]
