@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from support.openbao import OpenBaoServer
+from support.openbao import OpenBaoServer, kill_server
 from support.project import STACK_NAME, Project, copy_program
 from support.tools import required_tool
 
@@ -41,13 +41,15 @@ def deploy_template(root: Path, tools: Tools) -> Template:
         done = project.pulumi("up", "--yes", "--logtostderr", "-v=9")
     finally:
         stop_stack(root)
-    stack.layout.openbao.address.unlink()  # each copy chooses a port of its own
+    # Each copy chooses ports of its own.
+    stack.layout.openbao.address.unlink()
+    stack.layout.verifier_address.unlink()
     return Template(root=root, output=done.stdout + done.stderr)
 
 
 @contextmanager
 def running_deployment(template: Template, root: Path, tools: Tools) -> Iterator[Project]:
-    """Run a copy of ``template`` under ``root``, and stop it at the end."""
+    """Run a copy of ``template`` under ``root``; kill its server at the end, since nobody needs its data any more."""
     shutil.copytree(template.root, root, symlinks=True)
     stack = Stack(root, tools=tools)
     try:
@@ -56,7 +58,7 @@ def running_deployment(template: Template, root: Path, tools: Tools) -> Iterator
         project.pulumi("stack", "select", STACK_NAME)
         yield project
     finally:
-        stop_stack(root)
+        kill_server(stack.layout.openbao)
 
 
 def resources(project: Project) -> dict[str, dict[str, Any]]:

@@ -21,11 +21,10 @@ _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 
 def create_app(parts: Parts, *, on_ready: Callable[[], None]) -> Starlette:
-    """Return the ASGI application; ``on_ready`` is called once the log is open and the policy was looked at."""
+    """Return the ASGI application for a verifier that was started; ``on_ready`` is called once it takes requests."""
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        await run_in_threadpool(lambda: parts.verifier.start(key_events=parts.records.key_events.new()))
         upkeep = asyncio.create_task(_maintain(parts))
         on_ready()
         try:
@@ -34,7 +33,6 @@ def create_app(parts: Parts, *, on_ready: Callable[[], None]) -> Starlette:
             upkeep.cancel()
             with suppress(asyncio.CancelledError):
                 await upkeep
-            await run_in_threadpool(parts.verifier.stop)
 
     async def endpoint(request: Request) -> Response:
         try:

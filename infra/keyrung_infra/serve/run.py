@@ -1,18 +1,20 @@
 """Runs the verifier behind uvicorn, on loopback and over TLS."""
 
 import errno
+import signal
 import socket
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import uvicorn
+from starlette.applications import Starlette
 
 from keyrung_infra.errors import InfraError
 from keyrung_infra.serve.app import create_app
-from keyrung_infra.serve.build import build
-from keyrung_infra.serve.settings import read_settings
+from keyrung_infra.serve.build import Parts, build
+from keyrung_infra.serve.settings import Settings, read_settings
 
 _LOOPBACK = "127.0.0.1"
 _SHUTDOWN_SECONDS = 5
@@ -24,30 +26,47 @@ def run(config: Path, root: Path, *, on_ready: Callable[[str], None]) -> None:
 
     Raises:
         InfraError: If the configuration is wrong or the port is taken.
+        VerifierError: If the log cannot be continued.
     """
     settings = read_settings(config)
     parts = build(settings, root)
-    listener = _listen(urlsplit(parts.issuer).port or _DEFAULT_HTTPS_PORT)
-    certificate, key = root / settings.tls.certificate, root / settings.tls.key
-    for file in (certificate, key):
-        if not file.is_file():
-            raise InfraError(f"the TLS file {file} is missing", fix="run keyrung dev up")
-    server = uvicorn.Server(
-        uvicorn.Config(
-            create_app(parts, on_ready=lambda: on_ready(parts.issuer)),
-            ssl_certfile=str(certificate),
-            ssl_keyfile=str(key),
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
-        )
-    )
-    with listener, suppress(KeyboardInterrupt):  # uvicorn raises it again after it has ended in order
-        server.run(sockets=[listener])
+    # uvicorn raises the signal that ended it once more; this way it ends the process in order, whichever it was.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with _listen(urlsplit(parts.issuer).port or _DEFAULT_HTTPS_PORT) as listener:
+        server = _server(settings, root, create_app(parts, on_ready=lambda: on_ready(parts.issuer)))
+        with _recorded(parts), suppress(KeyboardInterrupt):
+            server.run(sockets=[listener])
     if not server.started:
         raise InfraError("the verifier could not start", fix="see the message above")
+
+
+def _server(settings: Settings, root: Path, app: Starlette) -> uvicorn.Server:
+    certificate = root / settings.tls.certificate
+    config = uvicorn.Config(
+        app,
+        ssl_certfile=certificate,
+        ssl_keyfile=root / settings.tls.key,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
+    )
+    try:
+        config.load()
+    except OSError as error:  # of which ssl.SSLError is one
+        raise InfraError(f"the certificate {certificate} or its key does not load", fix="run keyrung dev up") from error
+    return uvicorn.Server(config)
+
+
+@contextmanager
+def _recorded(parts: Parts) -> Iterator[None]:
+    """Have the log say that the verifier serves, and at the end that it stopped."""
+    parts.verifier.start(key_events=parts.records.key_events.new())
+    try:
+        yield
+    finally:
+        parts.verifier.stop()
 
 
 def _listen(port: int) -> socket.socket:
