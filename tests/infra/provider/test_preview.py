@@ -21,6 +21,7 @@ def test_a_preview_without_any_back_end_shows_the_plan_and_makes_nothing(tools: 
     environment = {
         "PATH": f"{tools.pulumi_folder}:{os.environ['PATH']}",
         "HOME": str(tmp_path),
+        "PULUMI_HOME": str(tmp_path / "pulumi-home"),  # without it the engine looks up the account's home folder
         "PULUMI_BACKEND_URL": backend.as_uri(),
         "PULUMI_CONFIG_PASSPHRASE": PULUMI_PASSPHRASE,
         "PULUMI_SKIP_UPDATE_CHECK": "true",
