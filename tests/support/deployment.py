@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from support import softhsm
 from support.openbao import OpenBaoServer, kill_server
 from support.project import STACK_NAME, Project, copy_program
-from support.tools import required_tool
 
 from keyrung_infra.inventory.sqlite import SqliteInventory
 from keyrung_infra.local.client import RefusedError
+from keyrung_infra.local.layout import TOKEN_LABEL
 from keyrung_infra.local.stack import Stack, stop_stack
 from keyrung_infra.tools import Tools
 
@@ -85,10 +86,7 @@ def states(project: Project) -> dict[str, str]:
 
 def pkcs11_tool(project: Project, *arguments: str) -> str:
     """Run OpenSC's tool, logged in to the project's token."""
-    softhsm = project.stack.layout.softhsm
-    module, pin = softhsm.module.read_text().strip(), softhsm.pin.read_text().strip()
-    tool = str(required_tool(lambda tools: tools.pkcs11_tool))
-    return project.run(tool, "--module", module, "--token-label", "keyrung", "--login", "--pin", pin, *arguments).stdout
+    return softhsm.pkcs11_tool(project.stack.layout.softhsm, TOKEN_LABEL, *arguments)
 
 
 def token_objects(project: Project) -> list[str]:

@@ -4,12 +4,15 @@ SoftHSM reads SOFTHSM2_CONF when its library is initialised. Each token lies in 
 the library is initialised again when the variable moves, so that a test sees its own token and no other.
 """
 
+import os
 import secrets
+import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from support.tools import required_tool
 
 from keyrung_infra.local.layout import SoftHsmLayout
 from keyrung_infra.local.softhsm import SoftHsm
@@ -45,6 +48,20 @@ def make_token(folder: Path, tools: Tools, *, label: str | None = None) -> SoftH
     layout = SoftHsmLayout(folder=folder)
     SoftHsm(layout, module=tools.softhsm_module, token_bytes=secrets.token_bytes, label=label).up()
     return SoftHsmToken(layout=layout, module=tools.softhsm_module, label=label)
+
+
+def pkcs11_tool(layout: SoftHsmLayout, label: str, *arguments: str) -> str:
+    """Run OpenSC's tool, logged in to the token ``label`` of ``layout``; return what it writes."""
+    tool = required_tool(lambda tools: tools.pkcs11_tool)
+    module, pin = layout.module.read_text("ascii").strip(), layout.pin.read_text("ascii").strip()
+    done = subprocess.run(
+        [tool, "--module", module, "--token-label", label, "--login", "--pin", "env:TOKEN_PIN", *arguments],
+        env={**os.environ, "SOFTHSM2_CONF": str(layout.config), "TOKEN_PIN": pin},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 def point_at(config: Path, module: Path, patch: pytest.MonkeyPatch) -> None:

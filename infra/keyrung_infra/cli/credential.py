@@ -1,6 +1,8 @@
 """`keyrung credential`: step-up credentials, provisioned for people in advance."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,14 +18,18 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="Write one J
 _ISSUER_NAME = "Keyrung"
 
 
-def _records() -> Records:
-    """Open the log first, with what happened to keys before them, so that each change has its place in it."""
+@contextmanager
+def _records() -> Iterator[Records]:
+    """Open the log, with what happened to keys before so that each change has its place in it; sign its end after."""
     root = find_root()
     records = build_records(read_settings(root / DEFAULT_CONFIG), root)
     records.audit.open()
-    for event in records.key_events.new():
-        records.audit.append_key_event(event)
-    return records
+    try:
+        for event in records.key_events.new():
+            records.audit.append_key_event(event)
+        yield records
+    finally:
+        records.audit.checkpoint()
 
 
 @click.group("credential")
@@ -41,14 +47,14 @@ def add() -> None:
 @_json_option
 def add_totp(subject: str, as_json: bool) -> None:
     """Make a TOTP seed for SUBJECT, sealed by the seed key; the secret is shown this once."""
-    records = _records()
-    made = records.credentials.add_totp(subject, sealer=records.sealer, issuer_name=_ISSUER_NAME)
-    if as_json:
-        _write({"credential_id": made.credential_id, "factor": "otp", "otpauth_uri": made.otpauth_uri})
-        return
-    click.echo(f"credential {made.credential_id}")
-    click.echo("Put this into the authenticator app now; it is not shown again:")
-    click.echo(f"  {made.otpauth_uri}")
+    with _records() as records:
+        made = records.credentials.add_totp(subject, sealer=records.sealer, issuer_name=_ISSUER_NAME)
+        if as_json:
+            _write({"credential_id": made.credential_id, "factor": "otp", "otpauth_uri": made.otpauth_uri})
+            return
+        click.echo(f"credential {made.credential_id}")
+        click.echo("Put this into the authenticator app now; it is not shown again:")
+        click.echo(f"  {made.otpauth_uri}")
 
 
 @add.command("token")
@@ -59,9 +65,9 @@ def add_totp(subject: str, as_json: bool) -> None:
 @_json_option
 def add_token(subject: str, token: str, module: str, pin: str, as_json: bool) -> None:
     """Generate a key pair inside SUBJECT's token and register its public half with evidence."""
-    records = _records()
-    key = provision_user_key(token, {"pkcs11Module": module, "pkcs11Pin": pin}, root=find_root())
-    added = records.credentials.add_token(subject, public_jwk=key.public_jwk, evidence=key.evidence)
+    with _records() as records:
+        key = provision_user_key(token, {"pkcs11Module": module, "pkcs11Pin": pin}, root=find_root())
+        added = records.credentials.add_token(subject, public_jwk=key.public_jwk, evidence=key.evidence)
     document = {"credential_id": added.credential_id, "factor": added.factor, "key": key.uri}
     if as_json:
         _write(document)
@@ -74,7 +80,8 @@ def add_token(subject: str, token: str, module: str, pin: str, as_json: bool) ->
 @_json_option
 def list_credentials(subject: str | None, as_json: bool) -> None:
     """List credentials, of SUBJECT or of everybody."""
-    found = _records().credentials.list(subject)
+    with _records() as records:
+        found = records.credentials.list(subject)
     if as_json:
         _write(
             {
@@ -101,7 +108,8 @@ def list_credentials(subject: str | None, as_json: bool) -> None:
 @_json_option
 def revoke(credential_id: str, as_json: bool) -> None:
     """Revoke a credential; it counts no more from the next request on."""
-    _records().credentials.revoke(credential_id)
+    with _records() as records:
+        records.credentials.revoke(credential_id)
     if as_json:
         _write({"revoked": credential_id})
     else:

@@ -150,7 +150,7 @@ def test_hostile_bytes_end_one_connection_and_nothing_else(running: Project, htt
     host = b"Host: localhost\r\nConnection: close\r\n"
     for data in [
         b"\x16\x03\x01" * 100 + b"\r\n\r\n",
-        b"GET / HTTP/9.9\r\n\r\n",
+        b"GET / HTTP/9.9\r\n" + host + b"\r\n",
         b"GET /\x00 HTTP/1.1\r\n" + host + b"\r\n",
         b"GET /" + b"a" * 200_000 + b" HTTP/1.1\r\n" + host + b"\r\n",
         b"GET / HTTP/1.1\r\n" + host + b"X: " + b"a" * 200_000 + b"\r\n\r\n",
