@@ -1,24 +1,28 @@
 """The person's side of a step-up: look at a challenge, answer it, get the assertion.
 
 The origin that a token signs is the one of this client's own TLS connection. The text to sign is refused unless it
-begins with that origin, so a page in between cannot have it signed for somewhere else.
+begins with that origin and the challenge that was opened, so a page in between cannot have it signed for somewhere
+else.
 """
 
-import base64
 import ssl
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 import httpx
+import msgspec
 
 from keyrung_infra.errors import InfraError
 from keyrung_infra.user_token import UserToken
+from keyrung_provisioners import encoding
 from keyrung_verifier.factors.token_signature import LABEL
 from keyrung_verifier.factors.token_signature import NAME as TOKEN_SIGNATURE
+from keyrung_verifier.models import AssertionIssued, ChallengeView, TokenSignatureOffer
 from keyrung_verifier.strict import length_prefixed
 
+_Form = TypeVar("_Form", ChallengeView, AssertionIssued)
 _TIMEOUT_SECONDS = 10
 
 
@@ -35,9 +39,9 @@ class StepUpClient:
             verify=ssl.create_default_context(cafile=str(ca_file)), timeout=_TIMEOUT_SECONDS, follow_redirects=False
         )
 
-    def challenge(self, step_up_uri: str) -> Mapping[str, Any]:
+    def challenge(self, step_up_uri: str) -> ChallengeView:
         """Return what the challenge asks: its display text, factors and expiry."""
-        return self._answer(self._http.get(step_up_uri))
+        return self._send("GET", step_up_uri, ChallengeView)
 
     def answer_code(self, step_up_uri: str, code: str) -> str:
         """Answer with the code of an authenticator app; return the assertion."""
@@ -45,39 +49,57 @@ class StepUpClient:
 
     def answer_token(self, step_up_uri: str, token: UserToken) -> str:
         """Answer with a signature of the person's token; return the assertion."""
-        challenge = self.challenge(step_up_uri)
-        offer = next((each for each in challenge["factors"] if each["type"] == TOKEN_SIGNATURE), None)
+        origin, challenge_id = _origin(step_up_uri), step_up_uri.rpartition("/")[2]
+        factors = self.challenge(step_up_uri).factors
+        offer = next((each for each in factors if isinstance(each, TokenSignatureOffer)), None)
         if offer is None:
             raise InfraError("this challenge does not take a token's signature", fix="use another factor")
-        origin = f"https://{urlsplit(step_up_uri).netloc}"
-        text = base64.urlsafe_b64decode(offer["signing_input"] + "==")
-        if not text.startswith(length_prefixed(LABEL, origin, challenge["challenge_id"])):
+        text = _decoded(offer.signing_input)
+        if not text.startswith(length_prefixed(LABEL, origin, challenge_id)):
             raise InfraError(
-                f"the text to sign is not for {origin}, where it came from", fix="do not sign; report the page"
+                f"the text to sign is not for this challenge of {origin}", fix="do not sign; report the page"
             )
-        signature = base64.urlsafe_b64encode(token.sign(text)).rstrip(b"=").decode()
-        return self._respond(
-            step_up_uri,
-            {
-                "factor": TOKEN_SIGNATURE,
-                "credential_id": offer["credential_id"],
-                "origin": origin,
-                "signature": signature,
-            },
-        )
+        answer = {
+            "factor": TOKEN_SIGNATURE,
+            "credential_id": offer.credential_id,
+            "origin": origin,
+            "signature": encoding.base64url(token.sign(text)),
+        }
+        return self._respond(step_up_uri, answer)
 
     def _respond(self, step_up_uri: str, answer: Mapping[str, str]) -> str:
-        return str(self._answer(self._http.post(f"{step_up_uri}/response", json=answer))["assertion"])
+        return self._send("POST", f"{step_up_uri}/response", AssertionIssued, answer).assertion
 
-    @staticmethod
-    def _answer(response: httpx.Response) -> Mapping[str, Any]:
-        if response.status_code != httpx.codes.OK:
-            raise StepUpRefusedError(
-                "the verifier refused the answer", fix="ask for a new challenge", status=str(response.status_code)
-            )
-        found: Mapping[str, Any] = response.json()
-        return found
+    def _send(self, method: str, uri: str, form: type[_Form], body: Mapping[str, str] | None = None) -> _Form:
+        origin = _origin(uri)
+        try:
+            response = self._http.request(method, uri, json=body)
+            if response.status_code == httpx.codes.OK:
+                return msgspec.json.decode(response.content, type=form)
+        except (httpx.HTTPError, msgspec.MsgspecError) as error:
+            raise InfraError(
+                f"{origin} did not answer as the verifier does ({type(error).__name__})",
+                fix="check that the verifier runs and that its certificate is of the expected authority",
+            ) from error
+        raise StepUpRefusedError(
+            "the verifier refused the answer", fix="ask for a new challenge", status=str(response.status_code)
+        )
 
     def close(self) -> None:
         """Close the connections."""
         self._http.close()
+
+
+def _origin(uri: str) -> str:
+    """Return the origin of an https URI; nothing is asked or signed over anything else."""
+    parts = urlsplit(uri)
+    if parts.scheme != "https" or not parts.netloc:
+        raise InfraError("the challenge is not at an https address", fix="do not answer; report the page")
+    return f"https://{parts.netloc}"
+
+
+def _decoded(text: str) -> bytes:
+    try:
+        return encoding.from_base64url(text)
+    except ValueError:
+        return b""  # which is no text for any challenge

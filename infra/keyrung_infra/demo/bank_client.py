@@ -45,7 +45,12 @@ class BankClient:
         """Send a request; with an assertion it is the retry after a step-up."""
         headers = {"Step-Up-Assertion": assertion} if assertion else {}
         content = None if body is None else json.dumps(body).encode()
-        return self._http.request(method, path, content=content, headers=headers)
+        try:
+            return self._http.request(method, path, content=content, headers=headers)
+        except httpx.HTTPError as error:
+            raise InfraError(
+                f"the bank did not answer {method} {path} ({type(error).__name__})", fix="run the demo again"
+            ) from error
 
     def expect(self, wanted_status: int, response: httpx.Response) -> httpx.Response:
         """Return the response if it has the wanted status."""

@@ -30,7 +30,7 @@ def transfer_with_token(story: Story, bank: BankClient, client: StepUpClient, al
         _check(asked.error == "insufficient_user_authentication", "the answer is not that of RFC 9470")
         story.note(f'error="{asked.error}", acr_values="{asked.acr_values}", max_age="{asked.max_age}"')
     with story.step("Alice reads what she is about to approve"):
-        story.note(f'"{client.challenge(asked.step_up_uri)["display"]}"')
+        story.note(f'"{client.challenge(asked.step_up_uri).display}"')
     with story.step("her token signs the challenge, bound to the verifier's origin"):
         assertion = client.answer_token(asked.step_up_uri, alice.token())
         story.note("the assertion is signed by the PKCS#11 key, names this request and lives two minutes")

@@ -29,6 +29,7 @@ from support.softhsm import SoftHsmToken, make_token, pkcs11_tool
 
 from keyrung_infra.step_up_client import StepUpClient, StepUpRefusedError
 from keyrung_infra.tools import Tools
+from keyrung_verifier.models import TokenSignatureOffer
 
 Add = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -158,7 +159,7 @@ def test_beside_a_running_verifier_each_change_counts_from_the_next_request_on(
             challenge(http, "eve", "payments.transfer", **LARGE_TRANSFER)
         add_token()
         offered = client.challenge(challenge(http, "eve", "payments.transfer", **LARGE_TRANSFER))
-        assert [each["type"] for each in offered["factors"]] == ["token-signature-origin-bound"]
+        assert [type(each) for each in offered.factors] == [TokenSignatureOffer]
     client.close()
     assert log_report(deployed)["ok"]
 
