@@ -218,9 +218,8 @@ class TokenSession:
             return login.session
         login.session = None  # of an earlier initialisation, so there is nothing to close
         login.handles.clear()
-        token = self._token(module)
-        with _alone(self.module_path):
-            login.session = self._log_in(token)
+        with _alone(self.module_path):  # finding the token can fail as well while another process logs in
+            login.session = self._log_in(self._token(module))
         login.epoch = module.epoch
         return login.session
 
