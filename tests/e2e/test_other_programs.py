@@ -2,84 +2,52 @@
 
 import base64
 import json
-import sqlite3
-import ssl
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import jwt
+import pyotp
 import pytest
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
-from support.project import Project, running_project
-from support.secrets import files, leaks, secrets_of
+from support.deployment import pkcs11_tool
+from support.project import Project
+from support.serving import (
+    LARGE_TRANSFER,
+    REQUEST,
+    application,
+    challenge,
+    enrol_app,
+    question,
+    trust_of,
+    unused_code,
+    url_of,
+)
 from support.tools import required_tool
 
-from keyrung_infra.demo.programs import Programs
 from keyrung_infra.step_up_client import StepUpClient, StepUpRefusedError
-from keyrung_infra.tools import Tools
 from keyrung_verifier.assertion import request_digest
 
 pytestmark = pytest.mark.xdist_group("e2e")
-
-_BODY_SHA256 = base64.urlsafe_b64encode(bytes(32)).rstrip(b"=").decode()
-_REQUEST = {"method": "POST", "uri": "https://bank.test/profile", "body_sha256": _BODY_SHA256}
-_QUESTION: dict[str, Any] = {
-    "subject": {"type": "user", "id": "carol", "properties": {"kind": "person"}},
-    "action": {"name": "profile.update"},
-    "resource": {"type": "route", "id": "/profile"},
-    "context": {"session": {"id": "carols-session"}},
-}
+_KEY = "assertion-signing-local"
 
 
-@pytest.fixture(scope="module")
-def demo(tools: Tools, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    """A project in which `keyrung demo` ran once."""
-    with running_project(tmp_path_factory.mktemp("demo") / "project", tools) as project:
-        told = project.keyrung("demo")
-        (project.state / "told.txt").write_text(told.stdout + told.stderr)
-        yield project
+def _answer(project: Project, subject: str, code: str) -> str:
+    client = StepUpClient(project.stack.layout.openbao.ca)
+    try:
+        with application(project) as http:
+            uri = challenge(http, subject)
+        return client.answer_code(uri, code)
+    finally:
+        client.close()
 
 
-@pytest.fixture(scope="module")
-def verifier(demo: Project) -> Iterator[str]:
-    """The demo's verifier, running again; yields its URL."""
-    programs = Programs(root=demo.root, environment=demo.environment())
-    with programs.server("keyrung_infra.cli", "serve", ready_on="stderr"):
-        yield (demo.state / "verifier" / "address").read_text().strip()
-
-
-@pytest.fixture(scope="module")
-def seed_base32(demo: Project) -> str:
-    """Carol's TOTP secret, from the otpauth URI that is shown once."""
-    added = json.loads(demo.keyrung("credential", "add", "totp", "carol", "--json").stdout)
-    return str(parse_qs(urlsplit(added["otpauth_uri"]).query)["secret"][0])
-
-
-def _application(demo: Project, url: str) -> httpx.Client:
-    secret = (demo.state / "clients" / "sample-api").read_text().strip()
-    return httpx.Client(base_url=url, auth=("sample-api", secret), verify=_tls(demo))
-
-
-def _tls(demo: Project) -> ssl.SSLContext:
-    return ssl.create_default_context(cafile=str(demo.stack.layout.openbao.ca))
-
-
-def _challenge(demo: Project, url: str) -> str:
-    with _application(demo, url) as http:
-        answer = http.post("/stepup/v1/challenges", json={**_QUESTION, "request": _REQUEST})
-    assert answer.status_code == 201, answer.text
-    return str(answer.json()["stepup_uri"])
-
-
-def _oathtool_code(seed_base32: str) -> str:
+def _oathtool_code(app: pyotp.TOTP) -> str:
     tool = str(required_tool(lambda tools: tools.oathtool))
     # The secret is read from standard input: arguments can be seen by every process.
     done = subprocess.run(
-        [tool, "--totp", "--base32", "-"], input=seed_base32, capture_output=True, text=True, check=True
+        [tool, "--totp", "--base32", "-"], input=app.secret, capture_output=True, text=True, check=True
     )
     return done.stdout.strip()
 
@@ -87,15 +55,16 @@ def _oathtool_code(seed_base32: str) -> str:
 def _openssl_verifies(folder: Path, public_key: bytes, form: str, raw_signature: bytes, data: bytes) -> bool:
     """Ask openssl whether ``raw_signature`` (r||s) over ``data`` is by ``public_key``."""
     half = len(raw_signature) // 2
-    r, s = int.from_bytes(raw_signature[:half], "big"), int.from_bytes(raw_signature[half:], "big")
+    r, s = int.from_bytes(raw_signature[:half]), int.from_bytes(raw_signature[half:])
     for name, content in {"key": public_key, "sig": encode_dss_signature(r, s), "data": data}.items():
         (folder / name).write_bytes(content)
     done = subprocess.run(
         ["openssl", "dgst", "-sha256", "-keyform", form, "-verify", "key", "-signature", "sig", "data"],
         cwd=folder,
         capture_output=True,
-        check=False,
+        text=True,
     )
+    assert done.stdout.strip() in {"Verified OK", "Verification failure"}, done.stderr
     return done.returncode == 0
 
 
@@ -103,14 +72,10 @@ def _decoded(text: str) -> bytes:
     return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
-def _pkcs11_tool(demo: Project, *arguments: str) -> str:
-    softhsm = demo.stack.layout.softhsm
-    tool = str(required_tool(lambda tools: tools.pkcs11_tool))
-    module = softhsm.module.read_text().strip()
-    return demo.run(
-        *(tool, "--module", module, "--token-label", "keyrung", "--login", "--pin", "env:TOKEN_PIN", *arguments),
-        environment={"TOKEN_PIN": softhsm.pin.read_text().strip()},
-    ).stdout
+def _flipped(data: bytes) -> bytes:
+    """Return the data with one bit of its middle changed."""
+    middle = len(data) // 2
+    return data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]
 
 
 def _bao(demo: Project, verb: str, path: str) -> Any:
@@ -118,26 +83,9 @@ def _bao(demo: Project, verb: str, path: str) -> Any:
     return json.loads(demo.run("bao", verb, "-format=json", path, environment={"BAO_TOKEN": token}).stdout)
 
 
-def test_the_demo_says_what_it_did(demo: Project) -> None:
-    told = json.loads((demo.state / "demo.json").read_text())
-    assert told["ok"] is True
-    assert len(told["resources_created"]) == 8
-    assert all(step["ok"] and step["seconds"] >= 0 for step in told["steps"])
-    assert len(told["steps"]) >= 15
-    assert len(told["audit"]["head"]) == 64
-
-
-def test_a_second_demo_finds_its_stack_unchanged_and_shows_a_step_up_again(demo: Project) -> None:
-    demo.keyrung("demo")
-    told = json.loads((demo.state / "demo.json").read_text())
-    assert told["ok"] is True
-    assert told["resources_created"] == []
-    assert len(told["resources"]["same"]) == 8
-
-
 def test_pkcs11_tool_sees_the_assertion_key_which_never_was_extractable(demo: Project) -> None:
-    listed = _pkcs11_tool(demo, "--list-objects", "--type", "privkey")
-    assert listed.count("label:      assertion-signing-local") == 1
+    listed = pkcs11_tool(demo, "--list-objects", "--type", "privkey")
+    assert listed.count(f"label:      {_KEY}") == 1
     access = next(line for line in listed.splitlines() if "Access:" in line)
     assert {"sensitive", "always sensitive", "never extractable", "local"} <= set(
         access.partition(":")[2].strip().split(", ")
@@ -155,84 +103,73 @@ def test_bao_sees_the_transit_keys_which_cannot_be_exported(demo: Project) -> No
 def test_openssl_verifies_the_policy_bundle_with_the_key_that_bao_shows(demo: Project, tmp_path: Path) -> None:
     public = _bao(demo, "read", "keyrung/keys/policy-signing-local")["data"]["keys"]["1"]["public_key"].encode()
     bundle = json.loads((demo.state / "verifier" / "policy-bundle.json").read_text())
-    signed = f"{bundle['protected']}.{bundle['payload']}".encode()
+    signed = f"{bundle['protected']}.{bundle['payload']}".encode()  # RFC 7515 section 5.2
     signature = _decoded(bundle["signature"])
     assert _openssl_verifies(tmp_path, public, "PEM", signature, signed)
-    assert not _openssl_verifies(tmp_path, public, "PEM", signature, signed[:-1] + b"~")
+    assert not _openssl_verifies(tmp_path, public, "PEM", signature, _flipped(signed))
+    assert not _openssl_verifies(tmp_path, public, "PEM", _flipped(signature), signed)
 
 
-def test_oathtool_makes_the_code_and_openssl_verifies_the_assertion(
-    demo: Project, verifier: str, seed_base32: str, tmp_path: Path
-) -> None:
-    client = StepUpClient(demo.stack.layout.openbao.ca)
-    code = _oathtool_code(seed_base32)
-    assertion = client.answer_code(_challenge(demo, verifier), code)
+def test_oathtool_makes_the_code_that_counts_once(verifier: Project) -> None:
+    _, app = enrol_app(verifier, "carol")
+    code = _oathtool_code(app)
+    assert _answer(verifier, "carol", code)
     with pytest.raises(StepUpRefusedError):
-        client.answer_code(_challenge(demo, verifier), code)
-    client.close()
+        _answer(verifier, "carol", code)
+
+
+def test_openssl_and_pyjwt_verify_an_assertion(verifier: Project, tmp_path: Path) -> None:
+    _, app = enrol_app(verifier, "mike")
+    assertion = _answer(verifier, "mike", unused_code(app))
 
     exported = tmp_path / "exported.der"
-    _pkcs11_tool(
-        demo, "--read-object", "--type", "pubkey", "--label", "assertion-signing-local", "--output-file", str(exported)
-    )
+    pkcs11_tool(verifier, "--read-object", "--type", "pubkey", "--label", _KEY, "--output-file", str(exported))
     signed, _, signature = assertion.rpartition(".")
     assert _openssl_verifies(tmp_path, exported.read_bytes(), "DER", _decoded(signature), signed.encode())
-    assert not _openssl_verifies(tmp_path, exported.read_bytes(), "DER", _decoded(signature), signed.encode() + b"~")
+    assert not _openssl_verifies(tmp_path, exported.read_bytes(), "DER", _decoded(signature), _flipped(signed.encode()))
 
     # And a JWT library that is not ours, over the published keys.
-    with httpx.Client(verify=_tls(demo)) as http:
-        keys = jwt.PyJWKSet.from_dict(http.get(f"{verifier}/.well-known/jwks.json").json())
+    with httpx.Client(verify=trust_of(verifier)) as http:
+        keys = jwt.PyJWKSet.from_dict(http.get(f"{url_of(verifier)}/.well-known/jwks.json").json())
     header = jwt.get_unverified_header(assertion)
     claims = jwt.decode(
         assertion,
         keys[header["kid"]],
         algorithms=["ES256"],
         audience="https://sample-api.keyrung.test",
-        issuer=verifier,
+        issuer=url_of(verifier),
     )
+    assert header.keys() == {"alg", "kid", "typ"}
     assert header["typ"] == "stepup+jwt"
-    assert (claims["sub"], claims["sid"], claims["acr"]) == ("carol", "carols-session", "urn:keyrung:otp")
-    assert claims["request_digest"] == request_digest(_REQUEST["method"], _REQUEST["uri"], _REQUEST["body_sha256"])
+    assert (claims["sub"], claims["sid"], claims["acr"]) == ("mike", "session of mike", "urn:keyrung:otp")
+    assert claims["request_digest"] == request_digest(REQUEST["method"], REQUEST["uri"], REQUEST["body_sha256"])
+    assert 0 < claims["exp"] - claims["iat"] <= 300
 
 
-def test_the_log_of_the_demo_is_whole_and_a_changed_byte_in_a_copy_is_found(demo: Project, tmp_path: Path) -> None:
-    assert "whole" in demo.keyrung("audit", "verify").stdout
-    with sqlite3.connect(demo.state / "verifier" / "store.db") as store:
-        lines = [bytes(row[0]) for row in store.execute("SELECT line FROM audit ORDER BY seq")]
-    lines[5] = lines[5].replace(b'"seq":5', b'"seq":6')
-    copy = tmp_path / "log.jsonl"
-    copy.write_bytes(b"\n".join(lines) + b"\n")
-    assert demo.keyrung("audit", "verify", "--log", str(copy), check=False).returncode == 1
+def test_a_plain_http_client_gets_the_documented_answers(verifier: Project) -> None:
+    with application(verifier) as http:
+        document = http.get("/openapi.json").json()
+        assert document["openapi"].startswith("3.")
+        configuration = http.get("/.well-known/authzen-configuration").json()
+        evaluation = configuration["access_evaluation_endpoint"]
+        assert evaluation == f"{url_of(verifier)}/access/v1/evaluation"
+        assert http.get("/healthz").json() == {"status": "ok"}
 
-
-def test_no_secret_of_the_run_stands_where_it_does_not_belong(demo: Project, seed_base32: str) -> None:
-    """State, logs, outputs, the verifier's files and the story, against every secret in every usual encoding."""
-    alice = demo.state / "demo" / "alice"
-    seed = json.loads((alice / "app.json").read_text())["otpauth_uri"]
-    secrets = secrets_of(demo.stack.layout) | {
-        "Alice's PIN": (alice / "token" / "pin").read_bytes().strip(),
-        "Alice's seed": parse_qs(urlsplit(seed).query)["secret"][0].encode(),
-        "Alice's seed, decoded": base64.b32decode(parse_qs(urlsplit(seed).query)["secret"][0]),
-        "Carol's seed": seed_base32.encode(),
-        "Carol's seed, decoded": base64.b32decode(seed_base32),
-        **{
-            f"session of {session['subject_id']}": session["token"].encode()
-            for session in json.loads((demo.state / "demo" / "sessions.json").read_text())
-        },
-    }
-    searched = files(
-        demo.state / "pulumi" / "state",
-        demo.state / "pulumi" / "home",
-        demo.state / "verifier",
-        demo.state / "inventory.db",
-        demo.state / "openbao" / "server.log",
-        demo.state / "dev.json",
-        demo.state / "demo.json",
-        demo.state / "told.txt",
-        demo.state / "demo" / "sample-api.json",
-        demo.root / "infra" / "stacks",
-    )
-    assert len(searched) > 10
-    assert leaks(secrets, searched) == []
-    # The search itself finds what is there.
-    assert leaks({"pin": secrets["Alice's PIN"]}, files(alice / "token" / "pin")) != []
+        allowed = http.post(evaluation, json=question("carol", "accounts.read")).json()
+        assert (allowed["decision"], allowed["context"]["outcome"]) == (True, "allow")
+        asked = http.post(evaluation, json=question("carol", "payments.transfer", **LARGE_TRANSFER)).json()
+        assert asked["decision"] is False
+        assert asked["context"]["outcome"] == "step_up"
+        assert (asked["context"]["acr_values"], asked["context"]["max_age"]) == (["phr"], 300)
+        unknown = http.post(evaluation, json=question("carol", "accounts.close")).json()
+        assert (unknown["decision"], unknown["context"]["outcome"]) == (False, "deny")
+        malformed = http.post(evaluation, content=b"{")
+        assert (malformed.status_code, malformed.json()["error"]) == (400, "invalid_request")
+        spent = http.post(
+            "/stepup/v1/assertions/spend", json={"assertion": "a.b.c", "session": {"id": "x"}, "request": REQUEST}
+        )
+        assert (spent.status_code, spent.json()["error"]) == (403, "assertion_refused")
+        for path in ("/access/v1/evaluation", "/stepup/v1/challenges", "/stepup/v1/assertions/spend"):
+            assert path in document["paths"]
+            stranger = http.post(path, json=question("carol", "accounts.read"), auth=("sample-api", "guessed"))
+            assert (stranger.status_code, stranger.json()["error"]) == (401, "invalid_client")

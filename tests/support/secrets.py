@@ -38,6 +38,14 @@ def leaks(secrets: Mapping[str, bytes], places: Mapping[str, bytes]) -> list[str
     ]
 
 
+def holders(secrets: Mapping[str, bytes], places: Mapping[str, bytes]) -> dict[str, set[str]]:
+    """Return for each secret the places where it stands, in whatever encoding."""
+    return {
+        name: {place for _, needle in _encodings(secret) for place, data in places.items() if needle in data}
+        for name, secret in secrets.items()
+    }
+
+
 def files(*roots: Path) -> dict[str, bytes]:
     """Return the contents of every file at or below ``roots``."""
     paths = [path for root in roots for path in ([root] if root.is_file() else sorted(root.rglob("*")))]

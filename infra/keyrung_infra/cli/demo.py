@@ -1,5 +1,6 @@
 """`keyrung demo`: the main job as a story."""
 
+import signal
 import sys
 
 import click
@@ -18,6 +19,7 @@ def command(as_json: bool) -> None:
 
     The same is written as JSON to .keyrung/demo.json.
     """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the servers of the story end with it
     root = find_root()
     story = Story(quiet=as_json)
     ok = False
