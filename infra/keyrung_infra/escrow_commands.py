@@ -15,14 +15,14 @@ from keyrung_infra.local.softhsm import SoftHsm
 from keyrung_infra.project import STATE_FOLDER
 from keyrung_infra.tools import tools
 from keyrung_provisioners.api import Custody, KeyDescription, KeyManager, Purpose
-from keyrung_provisioners.errors import KeyMissingError, KeyRefusedError
+from keyrung_provisioners.errors import KeyRefusedError
 from keyrung_provisioners.escrow import envelope as envelopes
 from keyrung_provisioners.escrow.ceremony import Plan
 from keyrung_provisioners.escrow.envelope import Envelope
 from keyrung_provisioners.escrow.keeper import Keeper, envelope_name
 from keyrung_provisioners.escrow.key_recipient import KeyRecipient
 from keyrung_provisioners.inventory import Claim, KeyRow
-from keyrung_provisioners.provision import Provisioner
+from keyrung_provisioners.provision import Provisioner, describe_or_none
 from keyrung_provisioners.registry import open_manager
 from keyrung_provisioners.uri import KeyUri, VaultUri
 
@@ -121,7 +121,7 @@ def _claim(uri: KeyUri, manager: KeyManager, inventory: SqliteInventory, purpose
     row = inventory.find(uri)
     if row is not None and row.claim.escrowed:
         return row.claim
-    if row is not None or _stands(manager, uri):
+    if row is not None or describe_or_none(manager, uri) is not None:
         raise KeyRefusedError(
             f"{uri} was made without being declared escrowed: it is never extractable, so nobody can escrow it",
             fix="make a new key that is declared escrowed from the start",
@@ -134,14 +134,6 @@ def _claim(uri: KeyUri, manager: KeyManager, inventory: SqliteInventory, purpose
 
 def _owner(uri: KeyUri) -> str:
     return f"{_OWNER} {uri}"
-
-
-def _stands(manager: KeyManager, uri: KeyUri) -> bool:
-    try:
-        manager.describe(uri)
-    except KeyMissingError:
-        return False
-    return True
 
 
 def _now() -> datetime:

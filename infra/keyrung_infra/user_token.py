@@ -8,8 +8,8 @@ from typing import cast
 
 from keyrung_provisioners import encoding
 from keyrung_provisioners.api import AttributeValue, KeyManager, KeySpec, Purpose, Signing
-from keyrung_provisioners.errors import KeyMissingError, KeyRefusedError
-from keyrung_provisioners.provision import CLAIM_ID_BYTES
+from keyrung_provisioners.errors import KeyRefusedError
+from keyrung_provisioners.provision import CLAIM_ID_BYTES, describe_or_none
 from keyrung_provisioners.registry import open_manager
 from keyrung_provisioners.uri import KeyUri, VaultUri
 
@@ -56,10 +56,7 @@ def provision_user_key(label: str, settings: Mapping[str, str], *, root: Path) -
     # The same id each time, so that half a pair left by a crash is known as ours and replaced.
     claim_id = sha256(str(token.uri).encode()).digest()[:CLAIM_ID_BYTES]
     spec = KeySpec(uri=token.uri, algorithm="P-256", purpose=Purpose.USER_CREDENTIAL, claim_id=claim_id)
-    try:
-        found = token.manager.describe(token.uri)
-    except KeyMissingError:
-        found = token.manager.create(spec)
+    found = describe_or_none(token.manager, token.uri) or token.manager.create(spec)
     weak = token.manager.deviations(spec, found)
     if weak or found.public_key_pem is None:
         raise KeyRefusedError(

@@ -89,14 +89,14 @@ class Provisioner:
         A claim that is followed by a refusal would make the key that stands there look like ours to the next run.
         """
         unclaimed = self.inventory.row(claim.owner, claim.generation) is None and self.inventory.find(claim.uri) is None
-        if unclaimed and _describe_or_none(manager, claim.uri) is not None:
+        if unclaimed and describe_or_none(manager, claim.uri) is not None:
             raise _foreign(claim.uri)
         row, _ = self.inventory.claim(claim, claim_id=self.token_bytes(CLAIM_ID_BYTES), now=self.now())
         return row
 
     def _make(self, row: KeyRow, manager: KeyManager) -> KeyRow:
         spec = _spec(row)
-        found = _describe_or_none(manager, spec.uri)
+        found = describe_or_none(manager, spec.uri)
         adopted = found is not None
         if found is None:
             self.reached("generate")
@@ -231,7 +231,8 @@ def _spec(row: KeyRow) -> KeySpec:
     )
 
 
-def _describe_or_none(manager: KeyManager, uri: KeyUri) -> KeyDescription | None:
+def describe_or_none(manager: KeyManager, uri: KeyUri) -> KeyDescription | None:
+    """Return what stands under ``uri``, or None when the store answers that nothing does."""
     try:
         return manager.describe(uri)
     except KeyMissingError:
@@ -240,7 +241,7 @@ def _describe_or_none(manager: KeyManager, uri: KeyUri) -> KeyDescription | None
 
 def _refuse_foreign(row: KeyRow, manager: KeyManager) -> None:
     """Refuse to go on with a key that stands under the row's name and is another one."""
-    found = _describe_or_none(manager, row.claim.uri)
+    found = describe_or_none(manager, row.claim.uri)
     if found is None:
         return
     if row.fingerprint is None:

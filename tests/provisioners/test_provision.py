@@ -149,7 +149,7 @@ def test_a_key_that_got_weaker_is_told_by_the_attribute(vault_key: Workshop, ope
 
 
 def test_a_key_made_too_weak_is_never_active(token_key: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(objects._PRIVATE_TEMPLATE, Attribute.DECRYPT, True)
+    monkeypatch.setitem(objects.PRIVATE_TEMPLATE, Attribute.DECRYPT, True)
     for _ in range(2):
         with pytest.raises(KeyRefusedError, match="CKA_DECRYPT"):
             token_key.provision()

@@ -64,6 +64,7 @@ class SqliteInventory:
     def __init__(self, path: Path) -> None:
         """Use the file at ``path``; it is made, readable by its owner only, on first use."""
         self._path = path
+        self._prepared = False
 
     @contextmanager
     def exclusive(self, owner: str, generation: int) -> Iterator[None]:
@@ -194,25 +195,36 @@ class SqliteInventory:
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         with _translated(self._path):
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if not self._path.exists():
-                os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-            with closing(sqlite3.connect(self._path, timeout=_BUSY_SECONDS, isolation_level=None)) as connection:
-                connection.execute("PRAGMA journal_mode = WAL")
-                connection.execute("PRAGMA synchronous = FULL")
-                connection.executescript(_SCHEMA)
+            if not self._prepared or not self._path.exists():
+                self._prepare()
+            with self._connection() as connection:
                 connection.execute("BEGIN IMMEDIATE")
                 try:
-                    if not connection.execute(
-                        "SELECT 1 FROM pragma_table_info('keys') WHERE name = 'custody'"
-                    ).fetchone():
-                        connection.execute(_ADD_CUSTODY)
                     yield connection
                 except BaseException:
                     if connection.in_transaction:  # on a full disk SQLite has rolled back by itself
                         connection.execute("ROLLBACK")
                     raise
                 connection.execute("COMMIT")
+
+    @contextmanager
+    def _connection(self) -> Iterator[sqlite3.Connection]:
+        with closing(sqlite3.connect(self._path, timeout=_BUSY_SECONDS, isolation_level=None)) as connection:
+            connection.execute("PRAGMA synchronous = FULL")
+            yield connection
+
+    def _prepare(self) -> None:
+        """Have the file with its tables there; once, since every call needs them and none changes them."""
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        with self._connection() as connection:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.executescript(_SCHEMA)
+            connection.execute("BEGIN IMMEDIATE")
+            if not connection.execute("SELECT 1 FROM pragma_table_info('keys') WHERE name = 'custody'").fetchone():
+                connection.execute(_ADD_CUSTODY)
+            connection.execute("COMMIT")
+        self._prepared = True
 
 
 _EVENT_OF_STATE = {

@@ -6,11 +6,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from keyrung_provisioners.api import Custody, KeyDescription, KeyManager
-from keyrung_provisioners.errors import KeyConflictError, KeyMissingError
+from keyrung_provisioners.errors import KeyConflictError
 from keyrung_provisioners.escrow.ceremony import TokenBytes, restore
 from keyrung_provisioners.escrow.envelope import Envelope
 from keyrung_provisioners.escrow.share import OpenShare
 from keyrung_provisioners.inventory import Inventory, KeyRow
+from keyrung_provisioners.provision import describe_or_none
 from keyrung_provisioners.uri import KeyUri
 
 
@@ -56,7 +57,7 @@ def recover(
     with ExitStack() as held:
         if inventory is not None and row is not None:
             held.enter_context(inventory.exclusive(row.claim.owner, row.claim.generation))
-        there = _stands(manager, uri)
+        there = describe_or_none(manager, uri) is not None
         key = restore(envelope, shares, manager, uri, token_bytes=token_bytes, reached=reached)
         recorded = False
         if inventory is not None and row is not None and not there and _is_escrowed(row):
@@ -70,11 +71,3 @@ def recover(
 
 def _is_escrowed(row: KeyRow) -> bool:
     return row.custody in (Custody.ESCROWED, Custody.RESTORED)
-
-
-def _stands(manager: KeyManager, uri: KeyUri) -> bool:
-    try:
-        manager.describe(uri)
-    except KeyMissingError:
-        return False
-    return True

@@ -1,13 +1,11 @@
 """JSON read strictly: one meaning only, or refused. Files of an escrow come from other machines and other people."""
 
-import base64
-import binascii
 import json
 from typing import Any, TypeVar
 
 import msgspec
 
-from keyrung_provisioners.encoding import base64url
+from keyrung_provisioners.encoding import base64url, from_base64url
 
 T = TypeVar("T")
 
@@ -46,8 +44,8 @@ def canonical(document: dict[str, Any]) -> bytes:
 def unbase64url(text: str) -> bytes:
     """Return what ``text`` encodes, if it is the one unpadded base64url text of it (RFC 4648 section 3.5)."""
     try:
-        data = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-    except (binascii.Error, ValueError) as error:
+        data = from_base64url(text)
+    except ValueError as error:
         raise StrictFormError("it holds a text that is no base64url") from error
     if base64url(data) != text:
         raise StrictFormError("it holds a text that is no canonical base64url")

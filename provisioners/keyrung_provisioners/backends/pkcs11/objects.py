@@ -29,7 +29,8 @@ _EVIDENCE = {
     "CKA_UNWRAP": Attribute.UNWRAP,
     "CKA_DERIVE": Attribute.DERIVE,
 }
-_PRIVATE_TEMPLATE = {
+# What a private key may and may not do, generated here or brought in.
+PRIVATE_TEMPLATE = {
     Attribute.SENSITIVE: True,
     Attribute.EXTRACTABLE: False,
     Attribute.PRIVATE: True,
@@ -80,7 +81,7 @@ def generate(session: pkcs11.Session, *, spec: KeySpec, row: Algorithm) -> None:
         store=True,
         id=spec.claim_id,
         label=spec.uri.name,
-        private_template={**_PRIVATE_TEMPLATE, Attribute.EXTRACTABLE: spec.custody is Custody.ESCROWING},
+        private_template={**PRIVATE_TEMPLATE, Attribute.EXTRACTABLE: spec.custody is Custody.ESCROWING},
         public_template=_PUBLIC_TEMPLATE,
     )
 

@@ -34,17 +34,11 @@ _KNOWN_WRAPPED = {
 }
 
 # The library's own template asks a private key to encrypt, wrap and verify, which tokens refuse; DEFAULT leaves it out.
-_PRIVATE_TEMPLATE = {
+_UNWRAP_TEMPLATE = {
+    **objects.PRIVATE_TEMPLATE,
     Attribute.ENCRYPT: pkcs11.DEFAULT,
     Attribute.WRAP: pkcs11.DEFAULT,
     Attribute.VERIFY: pkcs11.DEFAULT,
-    Attribute.SENSITIVE: True,
-    Attribute.EXTRACTABLE: False,
-    Attribute.PRIVATE: True,
-    Attribute.SIGN: True,
-    Attribute.DECRYPT: False,
-    Attribute.UNWRAP: False,
-    Attribute.DERIVE: False,
 }
 # What tokens answer when a wrapped key does not open: PKCS#11 says the first two, SoftHSM2 the third.
 _NOT_OPENED = (pkcs11.WrappedKeyInvalid, pkcs11.WrappedKeyLenRange, pkcs11.GeneralError)
@@ -151,7 +145,7 @@ def _unwrap(
             id=wrapped.claim_id,
             label=label,
             store=store,
-            template={**_PRIVATE_TEMPLATE, Attribute.EXTRACTABLE: extractable},
+            template={**_UNWRAP_TEMPLATE, Attribute.EXTRACTABLE: extractable},
         )
     except _NOT_OPENED as error:
         raise KeyRefusedError(
