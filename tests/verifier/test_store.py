@@ -2,6 +2,7 @@
 
 import sqlite3
 import stat
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -209,3 +210,24 @@ def test_a_path_that_cannot_be_a_store_is_one_clear_error(tmp_path: Path, kind: 
 
     with pytest.raises(StoreUnavailableError, match="check free space and permissions"):
         SqliteStore(path)
+
+
+def test_the_head_is_read_whole_while_another_appends(store: Store) -> None:
+    """Number, hash and line come from one moment; read from two, an untouched log would look shortened."""
+    ended = threading.Event()
+
+    def append() -> None:
+        for _ in range(400):
+            store.commit([], [lambda seq, _previous: f"line {seq}".encode()])
+        ended.set()
+
+    writer = threading.Thread(target=append)
+    writer.start()
+    try:
+        while not ended.is_set():
+            store.audit_head()
+    finally:
+        writer.join()
+    head = store.audit_head()
+    assert head is not None
+    assert head[0] == 399

@@ -160,7 +160,12 @@ class SqliteStore:
             connection = self._reader or self._open()
             self._reader = connection
             try:
-                yield connection
+                connection.execute("BEGIN")  # all that is read together comes from one moment
+                try:
+                    yield connection
+                finally:
+                    if connection.in_transaction:
+                        connection.execute("ROLLBACK")
             except sqlite3.Error:
                 self._reader = None
                 with suppress(sqlite3.Error):
