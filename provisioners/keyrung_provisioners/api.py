@@ -20,6 +20,7 @@ class Purpose(StrEnum):
     POLICY_SIGNING = "policy-signing"
     AUDIT_SIGNING = "audit-signing"
     CREDENTIAL_SEED = "credential-seed"
+    KEK = "kek"  # seals key material that others hold, such as a share of an escrow
     USER_CREDENTIAL = "user-credential"
 
 
@@ -30,15 +31,20 @@ class Capability(StrEnum):
     SEALING = "sealing"
     WRAPPING = "wrapping"
     IMPORTING = "importing"
+    EXPORTING = "exporting"
+    RECEIVING = "receiving"
+    ROTATING = "rotating"
 
 
 class Custody(StrEnum):
-    """Where copies of a key may be; a key is made for one of the first two and never goes back up this list."""
+    """Where copies of a key may be; made as SOLE, ESCROWING or PORTABLE, it may leave only as the last two."""
 
     SOLE = "sole"  # never outside its store
     ESCROWING = "escrowing"  # declared escrowed, its escrow not confirmed yet: may still be wrapped, not used
     ESCROWED = "escrowed"  # escrow confirmed; it leaves its store no more
     RESTORED = "restored"  # put back from its escrow; it leaves its store no more
+    PORTABLE = "portable"  # declared to have a copy in another store, not copied yet: may still be exported, not used
+    COPIED = "copied"  # one of the copies of a portable key; it leaves its store no more
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +73,8 @@ class KeyDescription:
 
     Attributes:
         fingerprint: RFC 7638 thumbprint of the public key; for a symmetric key a check value made by the store
-            (an HMAC over a fixed text), which says nothing about the key.
+            (an HMAC or encryption of a fixed text), which says nothing about the key, or the name that the store never
+            gives to another key (an ARN of KMS).
         public_key_pem: SubjectPublicKeyInfo; None for a symmetric key.
         claim_id: The identifier the store keeps beside the key; None where it keeps none.
         attributes: The protective attributes exactly as the store reports them: the evidence.
@@ -96,6 +103,21 @@ class WrappedKey:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ImportOffer:
+    """What a store wants a key wrapped to, for one import.
+
+    Attributes:
+        public_key_pem: The store's RSA key (SubjectPublicKeyInfo).
+        hash_name: The hash of RSA-OAEP and of its mask (RFC 8017 section 7.1).
+        reference: What the store needs to know the offer again; no secret, opaque to everybody else.
+    """
+
+    public_key_pem: str
+    hash_name: str
+    reference: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class VaultDescription:
     """A vault as its store reports it (manufacturer, model and serial of a token; accessor of a mount)."""
 
@@ -109,6 +131,7 @@ class KeyManager(Protocol):
 
     scheme: ClassVar[str]
     capabilities: ClassVar[frozenset[Capability]]
+    algorithms: ClassVar[frozenset[str]]
 
     def ensure_vault(self, vault: VaultUri, *, owner: str) -> VaultDescription:
         """Make the vault usable: create it where the store can, else prove that it is there.
@@ -196,4 +219,44 @@ class Importing(Protocol):
 
         Raises `KeyConflictError` when another key stands under that name.
         """
+        ...
+
+
+class Exporting(Protocol):
+    """Stores that wrap a key, inside them, to another store's public key; until the key is locked."""
+
+    def export_hash(self, vault: VaultUri) -> str:
+        """Return the name of the strongest OAEP hash that the store has: SHA-256, or SHA-1 by a named quirk."""
+        ...
+
+    def export(self, uri: KeyUri, offer: ImportOffer) -> bytes:
+        """Return the key wrapped to ``offer``: RSA-OAEP of a fresh AES-256 key, then AES-KWP of the PKCS#8 key by it.
+
+        That is the layout of CKM_RSA_AES_KEY_WRAP (PKCS#11 3.1 section 6.1.18), which Transit and KMS import.
+        Raises `KeyRefusedError` when the key may not leave (any more).
+        """
+        ...
+
+
+class Receiving(Protocol):
+    """Stores that take in a key wrapped to their own public key."""
+
+    def offer(self, spec: KeySpec, *, hash_name: str) -> ImportOffer:
+        """Return what to wrap the key of ``spec`` to."""
+        ...
+
+    def receive(self, spec: KeySpec, offer: ImportOffer, wrapped: bytes) -> KeyDescription:
+        """Take the key in, unable to leave again, and return what is read back.
+
+        ``wrapped`` is in the layout of `Exporting.export`. Raises `KeyConflictError` when something stands under that
+        name already, `KeyRefusedError` when ``wrapped`` does not open.
+        """
+        ...
+
+
+class Rotating(Protocol):
+    """Stores that renew the material of a key under the same name; what was sealed before still opens."""
+
+    def rotate(self, uri: KeyUri) -> KeyDescription:
+        """Renew the material now and return what is read back; the fingerprint stays."""
         ...

@@ -1,12 +1,15 @@
 """Names of vaults and keys: URIs in the attribute syntax of RFC 7512, section 2.3.
 
 ``pkcs11:token=T;object=L``, ``transit:mount=M;name=N``, ``awskms:region=R;alias=A`` and ``software:folder=F;name=N``
-name a key; without the last attribute they name the vault that holds it. Secrets never stand in a URI, so query
-attributes (``?pin-value=``) are refused.
+name a key; without the last attribute they name the vault that holds it. Where a store keeps the generations of a key
+as versions under one name, ``version=2`` and up names a later one. Secrets never stand in a URI, so query attributes
+(``?pin-value=``) are refused.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib.metadata import entry_points
 from typing import Self
 from urllib.parse import quote, unquote
 
@@ -16,11 +19,20 @@ _NAME_ADVICE = "use letters, digits, dot, hyphen and underscore, and start with 
 
 
 @dataclass(frozen=True, slots=True)
-class _Scheme:
+class Scheme:
+    """The grammar of one back end's URIs.
+
+    Attributes:
+        vault: The attribute that names a vault.
+        key: The attribute that names a key in it.
+        versioned: Whether later generations of a key are versions under its name; else each has a name of its own.
+    """
+
     vault: str
     key: str
     vault_pattern: re.Pattern[str]
     key_pattern: re.Pattern[str]
+    versioned: bool = False
     vault_advice: str = _NAME_ADVICE
     key_advice: str = _NAME_ADVICE
 
@@ -33,11 +45,12 @@ _TOKEN_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,31}")
 _REGION = re.compile(r"[a-z]{2,4}(-[a-z]{2,12}){1,3}-[0-9]{1,2}")
 # CreateAlias allows slash, too, but no dot; aliases that start with "aws/" are Amazon's.
 _ALIAS = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
+_VERSION = re.compile(r"[1-9][0-9]{0,8}")
 _SCHEMES = {
-    "pkcs11": _Scheme("token", "object", _TOKEN_LABEL, _NAME),
-    "transit": _Scheme("mount", "name", _NAME, _NAME),
-    "software": _Scheme("folder", "name", _NAME, _NAME),
-    "awskms": _Scheme(
+    "pkcs11": Scheme("token", "object", _TOKEN_LABEL, _NAME),
+    "transit": Scheme("mount", "name", _NAME, _NAME, versioned=True),
+    "software": Scheme("folder", "name", _NAME, _NAME),
+    "awskms": Scheme(
         "region",
         "alias",
         _REGION,
@@ -46,6 +59,7 @@ _SCHEMES = {
         key_advice="use letters, digits, hyphen and underscore, start with a letter or digit, and leave out alias/",
     ),
 }
+ENTRY_POINTS = "keyrung.uri_schemes"  # where a back end that is not ours names its `Scheme`
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +76,7 @@ class VaultUri:
     def parse(cls, text: str) -> Self:
         """Return the vault that ``text`` names; raise `InvalidSettingError` if it names none."""
         scheme, attributes = _split(text)
-        rule = _SCHEMES[scheme]
+        rule = _scheme(scheme)
         if set(attributes) != {rule.vault}:
             raise InvalidSettingError(f"{text!r} names no vault", fix=f"write {scheme}:{rule.vault}=NAME", uri=text)
         return cls(scheme, attributes[rule.vault])
@@ -72,47 +86,80 @@ class VaultUri:
         return KeyUri(self.scheme, self.vault, name)
 
     def __str__(self) -> str:
-        return f"{self.scheme}:{_SCHEMES[self.scheme].vault}={_quote(self.vault)}"
+        return f"{self.scheme}:{_scheme(self.scheme).vault}={_quote(self.vault)}"
 
 
 @dataclass(frozen=True, slots=True)
 class KeyUri:
-    """The one name of a key; `vault` is the token, mount, region or folder, `name` the key's name in it."""
+    """The one name of a key; `vault` is the token, mount, region or folder, `name` the key's name in it.
+
+    `version` is for stores that keep generations under one name; the first is never written.
+    """
 
     scheme: str
     vault: str
     name: str
+    version: int = 1
 
     def __post_init__(self) -> None:
         _check(self.scheme, "vault", self.vault)
         _check(self.scheme, "key", self.name)
+        if self.version != 1 and (self.version < 1 or not _scheme(self.scheme).versioned):
+            raise InvalidSettingError(
+                f"{self.scheme}: keys have no version {self.version}",
+                fix="leave the version out",
+                version=str(self.version),
+            )
 
     @classmethod
     def parse(cls, text: str) -> Self:
         """Return the key that ``text`` names; raise `InvalidSettingError` if it names none."""
         scheme, attributes = _split(text)
-        rule = _SCHEMES[scheme]
-        if set(attributes) != {rule.vault, rule.key}:
+        rule = _scheme(scheme)
+        version = attributes.pop("version", "1") if rule.versioned else "1"
+        if set(attributes) != {rule.vault, rule.key} or not _VERSION.fullmatch(version):
             raise InvalidSettingError(
                 f"{text!r} names no key", fix=f"write {scheme}:{rule.vault}=NAME;{rule.key}=NAME", uri=text
             )
-        return cls(scheme, attributes[rule.vault], attributes[rule.key])
+        return cls(scheme, attributes[rule.vault], attributes[rule.key], int(version))
 
     @property
     def vault_uri(self) -> VaultUri:
         """The vault that holds this key."""
         return VaultUri(self.scheme, self.vault)
 
+    def of_generation(self, generation: int) -> Self:
+        """Return the URI of a later generation of the key whose first one this is: its version, or a name like it."""
+        if generation == 1:
+            return self
+        if _scheme(self.scheme).versioned:
+            return replace(self, version=generation)
+        return replace(self, name=f"{self.name}-g{generation}")
+
     def __str__(self) -> str:
-        rule = _SCHEMES[self.scheme]
-        return f"{self.scheme}:{rule.vault}={_quote(self.vault)};{rule.key}={_quote(self.name)}"
+        rule = _scheme(self.scheme)
+        version = "" if self.version == 1 else f";version={self.version}"
+        return f"{self.scheme}:{rule.vault}={_quote(self.vault)};{rule.key}={_quote(self.name)}{version}"
+
+
+@cache
+def _scheme(name: str) -> Scheme:
+    """Return the grammar of ``name``: ours first, so that nobody else's can take its place."""
+    if name in _SCHEMES:
+        return _SCHEMES[name]
+    for found in entry_points(group=ENTRY_POINTS, name=name):
+        scheme = found.load()
+        if isinstance(scheme, Scheme):
+            return scheme
+    known = sorted({*_SCHEMES, *entry_points(group=ENTRY_POINTS).names})
+    raise InvalidSettingError(f"{name!r} is no known scheme", fix=f"use one of {', '.join(known)}", scheme=name)
 
 
 def _split(text: str) -> tuple[str, dict[str, str]]:
     scheme, separator, rest = text.partition(":")
-    if not separator or scheme not in _SCHEMES:
-        known = ", ".join(f"{name}:" for name in _SCHEMES)
-        raise InvalidSettingError(f"{text!r} has no known scheme", fix=f"start it with one of {known}", uri=text)
+    if not separator:
+        raise InvalidSettingError(f"{text!r} has no scheme", fix="write it as SCHEME:NAME=VALUE;NAME=VALUE", uri=text)
+    _scheme(scheme)
     if "?" in rest:
         raise InvalidSettingError(
             f"the {scheme}: URI has a query part", fix="remove it; PINs and modules belong to the provider's settings"
@@ -129,9 +176,7 @@ def _split(text: str) -> tuple[str, dict[str, str]]:
 
 
 def _check(scheme: str, part: str, value: str) -> None:
-    rule = _SCHEMES.get(scheme)
-    if rule is None:
-        raise InvalidSettingError(f"{scheme!r} is no known scheme", fix=f"use one of {', '.join(_SCHEMES)}")
+    rule = _scheme(scheme)
     pattern, attribute, advice = (
         (rule.vault_pattern, rule.vault, rule.vault_advice)
         if part == "vault"

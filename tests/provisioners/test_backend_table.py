@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from keyrung_provisioners import registry
+from keyrung_provisioners.algorithms import ALGORITHMS
 
 _README = Path(__file__).parents[2] / "provisioners" / "README.md"
 
@@ -22,12 +23,13 @@ def test_the_table_has_a_row_for_each_back_end_and_no_other() -> None:
 
 
 @pytest.mark.parametrize("scheme", list(registry._BACKENDS))
-def test_a_row_names_the_capabilities_that_the_class_states(scheme: str) -> None:
+def test_a_row_names_the_algorithms_and_capabilities_that_the_class_states(scheme: str) -> None:
     path, extra = registry._BACKENDS[scheme]
     module, _, name = path.partition(":")
     found = getattr(import_module(module), name)
     row = _rows()[scheme]
     assert found.scheme == scheme
+    assert row[3] == ", ".join(name for name in ALGORITHMS if name in found.algorithms)
     assert row[4] == ", ".join(sorted(found.capabilities))
     assert row[5] == f"`{extra}`"
     assert row[1].startswith(f"`{scheme}:")

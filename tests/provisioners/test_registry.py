@@ -1,5 +1,6 @@
 """Back ends are loaded on first use, and one that lacks its library does not disturb the others."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -58,8 +59,58 @@ def test_the_registry_alone_loads_no_back_end_and_no_library_of_one() -> None:
 
 
 def test_an_unknown_scheme_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(InvalidSettingError, match="pkcs11, transit"):
+    with pytest.raises(InvalidSettingError, match="awskms, pkcs11, software, transit"):
         open_manager("ftp", {}, root=Path("/"))
+
+
+def _install(folder: Path) -> None:
+    """Write a distribution with a back end of its own, as pip would leave it."""
+    (folder / "vendor_hsm.py").write_text(
+        "import re\n"
+        "from keyrung_provisioners.uri import Scheme\n"
+        "NAME = re.compile('[a-z]{1,8}')\n"
+        "SCHEME = Scheme('box', 'slot', NAME, NAME)\n"
+        "class Manager:\n"
+        "    scheme = 'vendor'\n"
+        "    @classmethod\n"
+        "    def from_settings(cls, settings, *, root):\n"
+        "        return cls()\n"
+    )
+    metadata = folder / "vendor_hsm-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: vendor-hsm\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text(
+        "[keyrung.backends]\nvendor = vendor_hsm:Manager\npkcs11 = vendor_hsm:Manager\n"
+        "[keyrung.uri_schemes]\nvendor = vendor_hsm:SCHEME\npkcs11 = vendor_hsm:SCHEME\n"
+    )
+
+
+def test_a_back_end_of_another_distribution_is_found_and_takes_no_place_of_ours(tmp_path: Path) -> None:
+    _install(tmp_path)
+    program = (
+        "from pathlib import Path\n"
+        "from keyrung_provisioners.registry import open_manager\n"
+        "from keyrung_provisioners.uri import KeyUri\n"
+        "uri = KeyUri.parse('vendor:slot=key;box=hsm')\n"
+        "print(uri, uri.of_generation(2), open_manager(uri.scheme, {}, root=Path('/')).scheme)\n"
+        "print(KeyUri.parse('pkcs11:token=T;object=L'))\n"
+        "ours = open_manager('pkcs11', {'pkcs11Module': 'x', 'pkcs11Pin': 'env:P'}, root=Path('/'))\n"
+        "print(type(ours).__module__)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    command = [sys.executable, "-c", program.replace("slot=key", "slot=k")]
+    printed = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment)
+    assert printed.returncode == 1
+    assert "'k-g2' is no valid vendor slot" in printed.stderr  # the grammar of the scheme holds for generations too
+    (tmp_path / "vendor_hsm.py").write_text(
+        (tmp_path / "vendor_hsm.py").read_text().replace("[a-z]{1,8}", "[a-z0-9-]{1,8}")
+    )
+    printed = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment)
+    assert printed.stdout.splitlines() == [
+        "vendor:box=hsm;slot=k vendor:box=hsm;slot=k-g2 vendor",
+        "pkcs11:token=T;object=L",
+        "keyrung_provisioners.backends.pkcs11",
+    ]
 
 
 @pytest.mark.parametrize("scheme", list(_SETTINGS))

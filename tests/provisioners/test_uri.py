@@ -17,6 +17,15 @@ def test_what_is_formatted_parses_back_to_the_same_key(scheme: str, vault: str, 
     assert VaultUri.parse(str(uri.vault_uri)) == uri.vault_uri
 
 
+@given(vault=_NAMES, name=_NAMES, generation=st.integers(min_value=1, max_value=999_999_999))
+def test_each_generation_has_a_uri_that_parses_back(vault: str, name: str, generation: int) -> None:
+    version = KeyUri("transit", vault, name).of_generation(generation)
+    assert version == KeyUri("transit", vault, name, generation) == KeyUri.parse(str(version))
+    named = KeyUri("pkcs11", vault, name).of_generation(generation)
+    assert named.name == (name if generation == 1 else f"{name}-g{generation}")
+    assert KeyUri.parse(str(named)) == named
+
+
 def test_attributes_may_come_in_any_order_and_percent_encoded() -> None:
     assert KeyUri.parse("pkcs11:object=k;token=my%20hsm") == KeyUri("pkcs11", "my hsm", "k")
     assert str(KeyUri("pkcs11", "my hsm", "k")) == "pkcs11:token=my%20hsm;object=k"
@@ -54,6 +63,12 @@ def test_a_kms_key_is_named_by_region_and_alias(region: str, alias: str) -> None
         "pkcs11:token=a;object=b;id=1",
         "pkcs11:token=a;object=b?pin-value=1234",
         "transit:mount=a/b;name=c",
+        "transit:mount=a;name=b;version=0",
+        "transit:mount=a;name=b;version=02",
+        "transit:mount=a;name=b;version=-1",
+        "transit:mount=a;name=b;version=1;version=2",
+        "transit:mount=a;version=2",
+        "pkcs11:token=a;object=b;version=2",
         "transit:mount=a;name=../sys",
         "transit:mount=a;name=%2e%2e%2fsys",
         "transit:mount=a;name=b%00",

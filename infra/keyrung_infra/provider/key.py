@@ -16,7 +16,7 @@ from keyrung_provisioners.provision import check_identity
 from keyrung_provisioners.uri import KeyUri, VaultUri
 
 _PURPOSES = tuple(purpose.value for purpose in Purpose if purpose is not Purpose.USER_CREDENTIAL)  # a person's key
-_SYMMETRIC = {Purpose.CREDENTIAL_SEED}  # these seal; every other purpose signs
+_SYMMETRIC = {Purpose.CREDENTIAL_SEED, Purpose.KEK}  # these seal; every other purpose signs
 _HOLDER_BYTES = 8  # tells two holders of one key apart; it is no secret
 _UNPROTECT = "first `pulumi up` with deletionProtection: false, then repeat this"
 

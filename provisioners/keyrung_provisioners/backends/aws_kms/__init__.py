@@ -43,6 +43,7 @@ class AwsKmsKeyManager:
 
     scheme: ClassVar[str] = "awskms"
     capabilities: ClassVar[frozenset[Capability]] = frozenset({Capability.SIGNING, Capability.SEALING})
+    algorithms: ClassVar[frozenset[str]] = frozenset({"P-256", "AES-256"})
 
     def __init__(
         self, *, endpoint: Callable[[], str] | None = None, sleep: Callable[[float], None] = time.sleep

@@ -63,6 +63,7 @@ class Pkcs11KeyManager:
     capabilities: ClassVar[frozenset[Capability]] = frozenset(
         {Capability.SIGNING, Capability.WRAPPING, Capability.IMPORTING}
     )
+    algorithms: ClassVar[frozenset[str]] = frozenset({"P-256"})
 
     def __init__(self, *, module_path: str, pin: Callable[[], str]) -> None:
         """Use the module at ``module_path``; ``pin`` gives the user PIN of its tokens when a login needs it."""

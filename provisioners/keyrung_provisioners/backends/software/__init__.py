@@ -52,6 +52,7 @@ class UnsafeSoftwareKeyManager:
 
     scheme: ClassVar[str] = "software"
     capabilities: ClassVar[frozenset[Capability]] = frozenset({Capability.SIGNING, Capability.SEALING})
+    algorithms: ClassVar[frozenset[str]] = frozenset({"P-256", "AES-256"})
 
     def __init__(
         self,

@@ -47,6 +47,7 @@ class TransitKeyManager:
 
     scheme: ClassVar[str] = "transit"
     capabilities: ClassVar[frozenset[Capability]] = frozenset({Capability.SIGNING, Capability.SEALING})
+    algorithms: ClassVar[frozenset[str]] = frozenset({"P-256", "AES-256"})
 
     def __init__(
         self,
