@@ -120,7 +120,7 @@ def test_a_secret_input_stays_secret(provider: KeyrungProvider) -> None:
         ("Key", {"generation": 1.5}, "generation must be of type integer"),
         ("Key", {"generation": True}, "generation must be of type integer"),
         ("Key", {"name": "../sys/raw"}, "is no valid transit name"),
-        ("Key", {"vault": "yubikey:serial=1"}, "has no known scheme"),
+        ("Key", {"vault": "yubikey:serial=1"}, "no known scheme"),
         ("Key", {"vault": "awskms:region=eu-central-1", "name": "alias/a"}, "leave out alias/"),
         ("KeyVault", {"uri": "pkcs11:token=t?pin-value=1234"}, "has a query part"),
         ("KeyVault", {"uri": "transit:mount=m;name=n"}, "names no vault"),
