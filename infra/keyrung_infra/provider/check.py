@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from keyrung_infra.provider.model import Failure, Property, ResourceType, Values
 from keyrung_infra.provider.values import UNKNOWN, Plain
 
-_TYPES: dict[str, type] = {"string": str, "integer": int, "boolean": bool, "object": dict}
+_TYPES: dict[str, type] = {"string": str, "integer": int, "boolean": bool, "array": list, "object": dict}
 
 
 def check(resource: ResourceType, given: Values) -> tuple[dict[str, Plain], list[Failure]]:
@@ -17,10 +17,9 @@ def check(resource: ResourceType, given: Values) -> tuple[dict[str, Plain], list
         value = given.get(name)
         if value is None:
             value = rule.default
-        failure = _check_one(name, rule, value)
-        if failure is not None:
-            failures.append(failure)
-        else:
+        wrong = _check_one(name, rule, value)
+        failures.extend(wrong)
+        if not wrong and value is not None:
             inputs[name] = value
     if not failures:
         failures = resource.check(inputs)
@@ -45,17 +44,32 @@ def check_settings(rules: Mapping[str, Property], references: Collection[str], g
     return failures
 
 
-def _check_one(name: str, rule: Property, value: Plain) -> Failure | None:
-    if value is UNKNOWN:
-        return None
+def _check_one(name: str, rule: Property, value: Plain) -> list[Failure]:
+    if value is UNKNOWN or (value is None and rule.optional):
+        return []
     if value is None:
-        return Failure(property=name, reason=f"{name} is missing: {rule.description}")
-    wanted = _TYPES[rule.type]
-    if not isinstance(value, wanted) or (wanted is int and isinstance(value, bool)):
-        return Failure(property=name, reason=f"{name} must be of type {rule.type}")
+        return [Failure(property=name, reason=f"{name} is missing: {rule.description}")]
+    if not _has_type(rule.type, value):
+        return [Failure(property=name, reason=f"{name} must be of type {rule.type}")]
+    if isinstance(value, dict) and rule.members:
+        return _check_members(name, rule, value)
     if rule.choices and value not in rule.choices:
-        return Failure(property=name, reason=f"{name} must be one of {', '.join(rule.choices)}, not {value!r}")
-    return None
+        return [Failure(property=name, reason=f"{name} must be one of {', '.join(rule.choices)}, not {value!r}")]
+    return []
+
+
+def _has_type(name: str, value: Plain) -> bool:
+    if isinstance(value, list) and not all(item is UNKNOWN or isinstance(item, str) for item in value):
+        return False  # arrays are of strings
+    wanted = _TYPES[name]
+    return isinstance(value, wanted) and not (wanted is int and isinstance(value, bool))
+
+
+def _check_members(name: str, rule: Property, value: dict[str, Plain]) -> list[Failure]:
+    failures = _unknown_names(f"member of {name}", rule.members, value)
+    for member, member_rule in rule.members.items():
+        failures.extend(_check_one(f"{name}.{member}", member_rule, value.get(member)))
+    return failures
 
 
 def _unknown_names(kind: str, known: Mapping[str, Property], given: Values) -> list[Failure]:

@@ -10,6 +10,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import grpc
+from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc
+
 from keyrung_infra.errors import InfraError
 
 _POLL_SECONDS = 0.2
@@ -36,6 +39,7 @@ class Engine:
             socket.create_connection((host, int(port)), timeout=_CONNECT_SECONDS).close()
         except (OSError, ValueError, OverflowError) as error:
             raise EngineGoneError from error
+        self._address = address
         self._running = 0
         self._lock = threading.Lock()
 
@@ -43,6 +47,13 @@ class Engine:
         """Raise `EngineGoneError` when the engine is gone; called just before each step that cannot be undone."""
         if os.getppid() != self._parent:
             raise EngineGoneError
+
+    def warn(self, urn: str, sentence: str) -> None:
+        """Show ``sentence`` as a warning about the resource ``urn``."""
+        with grpc.insecure_channel(self._address) as channel:
+            engine_pb2_grpc.EngineStub(channel).Log(
+                engine_pb2.LogRequest(severity=engine_pb2.WARNING, urn=urn, message=sentence), timeout=_CONNECT_SECONDS
+            )
 
     @contextmanager
     def operation(self) -> Iterator[None]:

@@ -123,6 +123,10 @@ class Key:
         uri = _uri(inputs)
         return {} if uri is None else {"uri": str(uri)}
 
+    def advice(self, inputs: Values, state: Values | None) -> list[str]:
+        """See `ResourceType.advice`."""
+        return []
+
     def create(self, urn: str, inputs: Values) -> tuple[str, Values]:
         """See `ResourceType.create`."""
         claim, holder = _claim(urn, inputs), _new_holder()

@@ -54,6 +54,10 @@ class KeyVault:
         """See `ResourceType.planned`."""
         return {}
 
+    def advice(self, inputs: Values, state: Values | None) -> list[str]:
+        """See `ResourceType.advice`."""
+        return []
+
     def create(self, urn: str, inputs: Values) -> tuple[str, Values]:
         """See `ResourceType.create`."""
         vault = VaultUri.parse(str(inputs["uri"]))

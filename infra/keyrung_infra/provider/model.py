@@ -25,9 +25,12 @@ class Property:
     """One input or output.
 
     Attributes:
-        type: JSON type: string, integer, boolean or object.
-        default: Value of an input that was left out; None makes the input required.
+        type: JSON type: string, integer, boolean, array (of strings) or object.
+        default: Value of an input that was left out; None makes the input required, unless it is optional.
         choices: The only values allowed, if closed.
+        optional: Whether the input may be left out without a default.
+        members: Of an object with a fixed form, its members.
+        object_name: The name that such an object's type has in the schema.
     """
 
     type: str
@@ -35,6 +38,14 @@ class Property:
     default: Plain = None
     choices: tuple[str, ...] = ()
     on_change: OnChange = OnChange.UPDATE
+    optional: bool = False
+    members: Mapping[str, "Property"] = field(default_factory=dict)
+    object_name: str = ""
+
+    @property
+    def required(self) -> bool:
+        """Whether the input must be given."""
+        return self.default is None and not self.optional
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +109,13 @@ class ResourceType(Protocol):
         """Return the outputs that are known before anything is made; the others stay unknown.
 
         ``state`` is None when the thing would be created, else what an update starts from.
+        """
+        ...
+
+    def advice(self, inputs: Values, state: Values | None) -> list[str]:
+        """Return what a person should know before this is made (``state`` is None) or changed, one sentence each.
+
+        The preview shows them as warnings.
         """
         ...
 

@@ -83,6 +83,10 @@ class PolicySet:
         """See `ResourceType.planned`; version and life are decided when it is signed."""
         return {}
 
+    def advice(self, inputs: Values, state: Values | None) -> list[str]:
+        """See `ResourceType.advice`."""
+        return []
+
     def create(self, urn: str, inputs: Values) -> tuple[str, Values]:
         """See `ResourceType.create`."""
         return str(inputs["path"]), self._sign(inputs, after_version=0)

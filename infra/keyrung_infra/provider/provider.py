@@ -110,6 +110,7 @@ class KeyrungProvider(Provider):
         """Make the thing; in a preview only say what is known."""
         resource, inputs = self._type(request.type), plain_map(request.properties)
         if request.preview:
+            await self._advise(request.urn, resource.advice(inputs, None))
             return CreateResponse(resource_id="", properties=_planned(resource, request.properties, inputs, None))
         resource_id, outputs = await self._run(lambda: resource.create(request.urn, inputs))
         return CreateResponse(resource_id=resource_id, properties=_state(request.properties, outputs))
@@ -132,6 +133,7 @@ class KeyrungProvider(Provider):
         """Change the thing in place."""
         resource, state, inputs = self._type(request.type), plain_map(request.olds), plain_map(request.news)
         if request.preview:
+            await self._advise(request.urn, resource.advice(inputs, state))
             return UpdateResponse(properties=_planned(resource, request.news, inputs, state))
         outputs = await self._run(lambda: resource.update(request.urn, state, inputs))
         return UpdateResponse(properties=_state(request.news, outputs))
@@ -140,6 +142,10 @@ class KeyrungProvider(Provider):
         """Remove the thing."""
         resource, state = self._type(request.type), plain_map(request.properties)
         await self._run(lambda: resource.delete(request.urn, state))
+
+    async def _advise(self, urn: str, sentences: list[str]) -> None:
+        for sentence in sentences:
+            await asyncio.to_thread(self._engine.warn, urn, sentence)
 
     async def _run(self, operation: Callable[[], T]) -> T:
         with self._engine.operation():

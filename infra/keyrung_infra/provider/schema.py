@@ -8,6 +8,7 @@ from keyrung_infra.provider.model import OnChange, Property, ResourceType
 
 def schema(name: str, version: str, configuration: Mapping[str, Property], resources: Iterable[ResourceType]) -> str:
     """Return the Pulumi package schema as JSON."""
+    resources = list(resources)
     return json.dumps(
         {
             "name": name,
@@ -17,6 +18,7 @@ def schema(name: str, version: str, configuration: Mapping[str, Property], resou
             "license": "Apache-2.0",
             "config": {"variables": _properties(configuration)},
             "provider": {"inputProperties": _properties(configuration)},
+            "types": _types(resources),
             "resources": {resource.token: _resource(resource) for resource in resources},
         },
         indent=2,
@@ -28,9 +30,24 @@ def _resource(resource: ResourceType) -> dict[str, object]:
     return {
         "description": resource.description,
         "inputProperties": _properties(resource.inputs),
-        "requiredInputs": [name for name, rule in resource.inputs.items() if rule.default is None],
+        "requiredInputs": [name for name, rule in resource.inputs.items() if rule.required],
         "properties": _properties(everything),
-        "required": list(everything),
+        "required": [name for name, rule in everything.items() if not rule.optional],
+    }
+
+
+def _types(resources: Iterable[ResourceType]) -> dict[str, object]:
+    """Return the objects of a fixed form that resources take or give, by their names."""
+    rules = [rule for resource in resources for rule in (*resource.inputs.values(), *resource.outputs.values())]
+    return {
+        f"keyrung:index:{rule.object_name}": {
+            "type": "object",
+            "description": rule.description,
+            "properties": _properties(rule.members),
+            "required": [name for name, member in rule.members.items() if member.required],
+        }
+        for rule in rules
+        if rule.object_name
     }
 
 
@@ -40,7 +57,11 @@ def _properties(rules: Mapping[str, Property]) -> dict[str, object]:
 
 def _property(rule: Property) -> dict[str, object]:
     described: dict[str, object] = {"type": rule.type, "description": rule.description}
-    if rule.type == "object":
+    if rule.object_name:
+        described["$ref"] = f"#/types/keyrung:index:{rule.object_name}"
+    elif rule.type == "array":
+        described["items"] = {"type": "string"}
+    elif rule.type == "object":
         described["additionalProperties"] = {"$ref": "pulumi.json#/Any"}
     if rule.default is not None:
         described["default"] = rule.default

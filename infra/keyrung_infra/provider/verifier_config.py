@@ -51,6 +51,10 @@ class VerifierConfig:
         """See `ResourceType.planned`."""
         return {"inPlace": True}
 
+    def advice(self, inputs: Values, state: Values | None) -> list[str]:
+        """See `ResourceType.advice`."""
+        return []
+
     def create(self, urn: str, inputs: Values) -> tuple[str, Values]:
         """See `ResourceType.create`."""
         return str(inputs["path"]), self._write(inputs)
