@@ -10,11 +10,12 @@ from pathlib import Path
 from keyrung_policies.cases import Case, CaseReader
 from keyrung_policies.declarations import Declarations, check_level_order, read_attributes, read_levels
 from keyrung_policies.errors import PolicyErrors, Problem
+from keyrung_policies.files import read_texts
 from keyrung_policies.model import Document, Rule
 from keyrung_policies.policy_set import PolicySet, policy_set
 from keyrung_policies.reading import Fields, Findings, choice, read_text
 from keyrung_policies.rules import RuleReader
-from keyrung_policies.source import MAX_FILE_BYTES, Mapping, Node, Place, parse_source
+from keyrung_policies.source import Mapping, Node, Place, parse_source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,23 +26,14 @@ class Compiled:
     cases: tuple[Case, ...]
 
 
-def compile_catalog(folder: Path) -> PolicySet:
-    """Return the policy of all `*.yaml` files directly in a folder.
-
-    Raises:
-        PolicyErrors: With every mistake of every file.
-    """
-    return compile_folder(folder).policy
-
-
-def compile_folder(folder: Path) -> Compiled:
-    """Return the policy of a folder together with its cases.
+def compile_path(path: Path) -> Compiled:
+    """Return the policy of one file, or of all `*.yaml` files directly in a folder, with what stands beside it.
 
     Raises:
         PolicyErrors: With every mistake of every file.
     """
     findings = Findings()
-    return _compile(_read_folder(folder, findings), Place(file=folder.name, line=1, column=1), findings)
+    return _compile(read_texts(path, findings), Place(file=str(path), line=1, column=1), findings)
 
 
 def compile_texts(texts: dict[str, bytes]) -> Compiled:
@@ -51,30 +43,6 @@ def compile_texts(texts: dict[str, bytes]) -> Compiled:
         PolicyErrors: With every mistake of every file.
     """
     return _compile(texts, Place(file=min(texts, default="policy"), line=1, column=1), Findings())
-
-
-def _read_folder(folder: Path, findings: Findings) -> dict[str, bytes]:
-    texts: dict[str, bytes] = {}
-    try:
-        paths = sorted(folder.iterdir())
-    except OSError as error:
-        place = Place(file=folder.name, line=1, column=1)
-        findings.add(place, "folder-unreadable", f"the folder cannot be read ({error.strerror})", "check its path")
-        raise PolicyErrors(tuple(findings.errors)) from error
-    for path in paths:
-        place = Place(file=path.name, line=1, column=1)
-        if path.suffix.lower() in (".yml", ".yaml") and path.suffix != ".yaml":
-            # Passing over it could silently drop a rule that denies.
-            findings.add(place, "file-suffix", f"the file ends in {path.suffix}", "rename it to end in .yaml")
-        elif path.suffix == ".yaml":
-            try:
-                with path.open("rb") as file:
-                    # One byte over the limit is enough to see that it is exceeded.
-                    texts[path.name] = file.read(MAX_FILE_BYTES + 1)
-            except OSError as error:
-                sentence = f"the file cannot be read ({error.strerror})"
-                findings.add(place, "file-unreadable", sentence, "check its kind and permissions")
-    return texts
 
 
 def _compile(texts: dict[str, bytes], whole: Place, findings: Findings) -> Compiled:

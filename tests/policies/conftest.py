@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from keyrung_policies.compile import Compiled, compile_folder
+from keyrung_policies.compile import Compiled, compile_path
 
 CATALOG = Path(__file__).parents[2] / "policies" / "catalog"
 
 
 @pytest.fixture(scope="session")
 def bank() -> Compiled:
-    return compile_folder(CATALOG)
+    return compile_path(CATALOG)

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 import keyrung_policies
-from keyrung_policies.compile import compile_catalog, compile_texts
+from keyrung_policies.compile import compile_path, compile_texts
 from keyrung_policies.errors import PolicyErrors
 
 HEAD = "keyrung: policy/v1\ndefault: deny\n"
@@ -114,9 +114,9 @@ def test_same_name_in_two_files_names_the_first_place() -> None:
 
 def test_missing_folder_is_told(tmp_path: Path) -> None:
     with pytest.raises(PolicyErrors) as caught:
-        compile_catalog(tmp_path / "none")
+        compile_path(tmp_path / "none")
     assert str(caught.value) == (
-        "none:1:1: folder-unreadable: the folder cannot be read (No such file or directory); check its path."
+        f"{tmp_path}/none:1:1: folder-unreadable: the folder cannot be read (No such file or directory); check its path."
     )
 
 
@@ -124,8 +124,8 @@ def test_empty_folder_is_an_error_and_not_an_empty_policy(tmp_path: Path) -> Non
     folder = tmp_path / "empty"
     folder.mkdir()
     with pytest.raises(PolicyErrors) as caught:
-        compile_catalog(folder)
-    assert str(caught.value) == "empty:1:1: no-files: there is no policy file here; add a file that ends in .yaml."
+        compile_path(folder)
+    assert str(caught.value) == f"{folder}:1:1: no-files: there is no policy file here; add a file that ends in .yaml."
 
 
 @pytest.mark.parametrize("name", ["rules.yml", "rules.YAML"])
@@ -133,16 +133,19 @@ def test_file_with_another_yaml_ending_is_not_passed_over(tmp_path: Path, name: 
     (tmp_path / "good.yaml").write_text(GOOD)
     (tmp_path / name).write_text(GOOD)
     with pytest.raises(PolicyErrors) as caught:
-        compile_catalog(tmp_path)
+        compile_path(tmp_path)
     ending = name.removeprefix("rules")
-    assert str(caught.value) == f"{name}:1:1: file-suffix: the file ends in {ending}; rename it to end in .yaml."
+    assert (
+        str(caught.value)
+        == f"{tmp_path / name}:1:1: file-suffix: the file ends in {ending}; rename it to end in .yaml."
+    )
 
 
 def test_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     (tmp_path / "good.yaml").write_text(GOOD)
     (tmp_path / "folder.yaml").mkdir()
     with pytest.raises(PolicyErrors) as caught:
-        compile_catalog(tmp_path)
+        compile_path(tmp_path)
     assert str(caught.value) == (
-        "folder.yaml:1:1: file-unreadable: the file cannot be read (Is a directory); check its kind and permissions."
+        f"{tmp_path}/folder.yaml:1:1: file-unreadable: the file cannot be read (Is a directory); check its kind and permissions."
     )

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from keyrung_policies.bundle import policy_digest
 from keyrung_policies.canonical import canonical_bytes
-from keyrung_policies.compile import compile_catalog, compile_texts
+from keyrung_policies.compile import compile_path, compile_texts
 from keyrung_policies.model import All, Condition, Document, Equals, Ordered, Require
 from keyrung_policies.policy_set import PolicySet
 
@@ -117,10 +117,10 @@ def test_unquoted_times_are_times_and_not_numbers_in_base_60(tmp_path: Path) -> 
     text += "  - {id: one, actions: [a.b], when: {time: {from: 22:00, to: 06:00}}, allow: true}\n"
     (tmp_path / "one.yaml").write_text(text)
     quoted = text.replace("22:00", '"22:00"').replace("06:00", '"06:00"')
-    assert compile_catalog(tmp_path) == compile_texts({"one.yaml": quoted.encode()}).policy
+    assert compile_path(tmp_path).policy == compile_texts({"one.yaml": quoted.encode()}).policy
 
 
 def test_other_files_of_the_folder_are_left_alone(tmp_path: Path) -> None:
     (tmp_path / "one.yaml").write_text(json.dumps(whole()))
     (tmp_path / "README.md").write_text("not: [a policy")
-    assert compile_catalog(tmp_path) == compiled(whole())
+    assert compile_path(tmp_path).policy == compiled(whole())

@@ -6,8 +6,8 @@
 import importlib
 import json
 import sys
-from collections.abc import Sequence
-from typing import NoReturn
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn
 
 import click
 
@@ -18,6 +18,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "credential": ("keyrung_infra.cli.credential", "Add, list and revoke people's step-up credentials."),
     "custodian": ("keyrung_infra.cli.custodian", "Make keys for the people who hold shares of an escrow."),
     "escrow": ("keyrung_infra.cli.escrow", "Escrow keys with custodians, restore them, and rehearse it."),
+    "policy": ("keyrung_infra.cli.policy", "Check, test, explain, compile and sign policies."),
     "audit": ("keyrung_infra.cli.audit", "Verify the audit log."),
     "demo": ("keyrung_infra.cli.demo", "Show a completed step-up, from `pulumi up` to the audit log."),
 }
@@ -28,24 +29,28 @@ _OUR_PACKAGES = {"keyrung_infra", "keyrung_provisioners", "keyrung_policies", "k
 class LazyGroup(click.Group):
     """A group that imports a subcommand when it runs, not when it is listed."""
 
+    def __init__(self, table: Mapping[str, tuple[str, str]], **settings: Any) -> None:
+        super().__init__(**settings)
+        self._table = table
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names in the table's order."""
-        return list(_COMMANDS)
+        return list(self._table)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import the command, or return None for a name that is not in the table."""
-        if cmd_name not in _COMMANDS:
+        if cmd_name not in self._table:
             return None
-        command: click.Command = importlib.import_module(_COMMANDS[cmd_name][0]).command
+        command: click.Command = importlib.import_module(self._table[cmd_name][0]).command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the overview without importing anything."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
+            formatter.write_dl([(name, text) for name, (_, text) in self._table.items()])
 
 
-@click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(cls=LazyGroup, table=_COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="keyrung", prog_name="keyrung")
 def cli() -> None:
     """Keys behind step-up authentication: provisioned, declared, enforced."""

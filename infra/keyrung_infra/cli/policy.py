@@ -1,0 +1,19 @@
+"""`keyrung policy`: a table of its commands, each loaded only when it is used.
+
+Exit codes of all of them: 0 for a good policy, 1 where something was found (a mistake, a failed case, a refusal), 2 for
+a wrong use of the command.
+"""
+
+from keyrung_infra.cli.main import LazyGroup
+
+# Command -> module that has it as `command`, and its one line in the overview.
+_COMMANDS: dict[str, tuple[str, str]] = {
+    "check": ("keyrung_infra.cli.policy_check", "Find every mistake of a policy."),
+}
+
+command = LazyGroup(
+    table=_COMMANDS,
+    name="policy",
+    help="Check, test, explain, compile and sign policies.",
+    epilog="Exit codes: 0 good, 1 something was found, 2 wrong use.",
+)
