@@ -115,8 +115,8 @@ def test_same_name_in_two_files_names_the_first_place() -> None:
 def test_missing_folder_is_told(tmp_path: Path) -> None:
     with pytest.raises(PolicyErrors) as caught:
         compile_path(tmp_path / "none")
-    assert str(caught.value) == (
-        f"{tmp_path}/none:1:1: folder-unreadable: the folder cannot be read (No such file or directory); check its path."
+    assert str(caught.value).removeprefix(f"{tmp_path}/") == (
+        "none:1:1: folder-unreadable: the folder cannot be read (No such file or directory); check its path."
     )
 
 
@@ -146,6 +146,6 @@ def test_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     (tmp_path / "folder.yaml").mkdir()
     with pytest.raises(PolicyErrors) as caught:
         compile_path(tmp_path)
-    assert str(caught.value) == (
-        f"{tmp_path}/folder.yaml:1:1: file-unreadable: the file cannot be read (Is a directory); check its kind and permissions."
+    assert str(caught.value).removeprefix(f"{tmp_path}/") == (
+        "folder.yaml:1:1: file-unreadable: the file cannot be read (Is a directory); check its kind and permissions."
     )

@@ -21,7 +21,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Write one JS
 
 
 def read_policy(path: Path | None, *, as_json: bool) -> Compiled:
-    """Return the policy in a file or folder, the project's catalogue without one; tell its mistakes and end otherwise."""
+    """Return the policy of a file or folder, without one of the project's catalogue; tell its mistakes and end."""
     try:
         return compile_path(policy_path(path))
     except PolicyErrors as refused:
