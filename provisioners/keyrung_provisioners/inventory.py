@@ -32,12 +32,20 @@ class Claim:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyRow:
-    """A claimed key; fingerprint, public key and evidence are None until the store has answered for it."""
+    """A claimed key; fingerprint, public key and evidence are None until the store has answered for it.
+
+    Attributes:
+        state_since: When it came into its state.
+        use_not_before: When it may be used for the first time, which is where its cryptoperiod begins; None until it
+            is activated. A later generation is activated, so that it is published, before it is used.
+    """
 
     claim: Claim
     claim_id: bytes
     claimed_at: datetime
     state: KeyState
+    state_since: datetime
+    use_not_before: datetime | None = None
     fingerprint: str | None = None
     public_key_pem: str | None = None
     evidence: Mapping[str, AttributeValue] | None = None
@@ -82,11 +90,17 @@ class Inventory(Protocol):
         """Store that the key was escrowed (anew) or restored, with what was read back then, and append the event."""
         ...
 
-    def transition(self, row: KeyRow, state: KeyState, *, now: datetime) -> KeyRow:
-        """Move the key to ``state``.
+    def transition(
+        self, row: KeyRow, state: KeyState, *, now: datetime, use_not_before: datetime | None = None
+    ) -> KeyRow:
+        """Move the key to ``state``; one that becomes active for the first time is used from ``use_not_before`` (now).
 
         Raises `KeyRefusedError` when that is not allowed, or when a key would become active before its escrow.
         """
+        ...
+
+    def postpone(self, row: KeyRow, use_not_before: datetime) -> KeyRow:
+        """Have the first use of an active key wait until ``use_not_before``."""
         ...
 
     def hold(self, row: KeyRow, holder: str) -> None:
@@ -103,6 +117,10 @@ class Inventory(Protocol):
 
     def row(self, owner: str, generation: int) -> KeyRow | None:
         """Return the row of one generation of one declared key, living or destroyed."""
+        ...
+
+    def line(self, owner: str) -> Sequence[KeyRow]:
+        """Return the row of every generation of one declared key, oldest generation first, the destroyed ones too."""
         ...
 
     def rows(self) -> Sequence[KeyRow]:

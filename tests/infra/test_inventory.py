@@ -1,9 +1,11 @@
 """The inventory: a claim has one winner, a living key one owner, and each change of state one event."""
 
+import sqlite3
 import stat
 import subprocess
 import sys
-from datetime import UTC, datetime
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -36,7 +38,8 @@ def _description() -> KeyDescription:
 
 _CLAIMANT = """
 import sys
-from datetime import UTC, datetime
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from keyrung_infra.inventory.sqlite import SqliteInventory
 from keyrung_provisioners.api import Purpose
@@ -138,3 +141,34 @@ def test_a_file_that_is_no_database_is_one_clear_error(tmp_path: Path) -> None:
     path.write_bytes(b"not a database, but long enough to be looked at as one" * 100)
     with pytest.raises(BackendUnavailableError, match="cannot be used"):
         SqliteInventory(path).rows()
+
+
+def test_a_key_is_used_from_its_activation_unless_a_later_moment_is_named(tmp_path: Path) -> None:
+    inventory = SqliteInventory(tmp_path / "inventory.db")
+    row, _ = inventory.claim(_claim(), claim_id=b"1", now=_NOW)
+    assert (row.state_since, row.use_not_before) == (_NOW, None)
+    later = _NOW + timedelta(hours=1)
+    first = inventory.transition(row, KeyState.ACTIVE, now=later)
+    assert (first.state_since, first.use_not_before) == (later, later)
+
+    second, _ = inventory.claim(_claim(generation=2, uri=_URI.of_generation(2)), claim_id=b"2", now=_NOW)
+    second = inventory.transition(second, KeyState.ACTIVE, now=_NOW, use_not_before=later)
+    assert (second.state_since, second.use_not_before) == (_NOW, later)
+    second = inventory.postpone(second, later + timedelta(hours=1))
+    ended = inventory.transition(second, KeyState.DEACTIVATED, now=later)
+    assert ended.use_not_before == second.use_not_before
+    assert inventory.line("urn:a") == [first, ended]
+    assert inventory.line("urn:b") == []
+
+
+def test_an_inventory_of_an_older_version_is_brought_up_to_date_in_place(tmp_path: Path) -> None:
+    path = tmp_path / "inventory.db"
+    inventory = SqliteInventory(path)
+    waiting, _ = inventory.claim(_claim("urn:b", uri=KeyUri("transit", "keyrung", "other")), claim_id=b"2", now=_NOW)
+    row, _ = inventory.claim(_claim(), claim_id=b"1", now=_NOW)
+    row = inventory.transition(row, KeyState.ACTIVE, now=_NOW)
+    with closing(sqlite3.connect(path)) as connection:
+        for column in ("custody", "state_since", "use_not_before"):
+            connection.execute(f"ALTER TABLE keys DROP COLUMN {column}")
+    assert SqliteInventory(path).rows() == [row, waiting]
+    assert SqliteInventory(path).rows() == [row, waiting]

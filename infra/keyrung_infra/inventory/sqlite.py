@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from keyrung_infra.inventory.sqlite_rows import append_event, event_of, insert, select
+from keyrung_infra.inventory.sqlite_rows import append_event, event_of, insert, select, utc_text
 from keyrung_provisioners.api import Custody, KeyDescription
 from keyrung_provisioners.errors import BackendUnavailableError, KeyConflictError, KeyRefusedError
 from keyrung_provisioners.inventory import Claim, CustodyEvent, KeyEvent, KeyRow
@@ -33,6 +33,8 @@ CREATE TABLE IF NOT EXISTS keys (
     public_key_pem TEXT,
     evidence TEXT,
     custody TEXT NOT NULL DEFAULT 'sole',
+    state_since TEXT NOT NULL DEFAULT '',
+    use_not_before TEXT,
     PRIMARY KEY (owner, generation)
 ) STRICT;
 CREATE UNIQUE INDEX IF NOT EXISTS one_living_owner_per_uri ON keys (uri) WHERE state <> 'destroyed';
@@ -54,8 +56,14 @@ CREATE TABLE IF NOT EXISTS events (
     fingerprint TEXT
 ) STRICT;
 """
-# An inventory that was made before keys could be escrowed gains the column; none of its keys is.
-_ADD_CUSTODY = "ALTER TABLE keys ADD COLUMN custody TEXT NOT NULL DEFAULT 'sole'"
+# What an older inventory gains, by the column it lacks: none of its keys is escrowed, each was in use since its claim.
+_MIGRATIONS = {
+    "custody": "ALTER TABLE keys ADD COLUMN custody TEXT NOT NULL DEFAULT 'sole'",
+    "state_since": "ALTER TABLE keys ADD COLUMN state_since TEXT NOT NULL DEFAULT '';"
+    " UPDATE keys SET state_since = claimed_at",
+    "use_not_before": "ALTER TABLE keys ADD COLUMN use_not_before TEXT;"
+    " UPDATE keys SET use_not_before = claimed_at WHERE state <> 'pre-activation'",
+}
 
 
 class SqliteInventory:
@@ -98,7 +106,14 @@ class SqliteInventory:
                     f"{claim.uri} belongs to {living[0].claim.owner}", fix="choose another name", uri=str(claim.uri)
                 )
             custody = Custody.ESCROWING if claim.escrowed else Custody.SOLE
-            row = KeyRow(claim=claim, claim_id=claim_id, claimed_at=now, state=KeyState.PRE_ACTIVATION, custody=custody)
+            row = KeyRow(
+                claim=claim,
+                claim_id=claim_id,
+                claimed_at=now,
+                state=KeyState.PRE_ACTIVATION,
+                state_since=now,
+                custody=custody,
+            )
             insert(connection, row)
             append_event(connection, row, "key.claimed", now)
             return row, True
@@ -133,22 +148,36 @@ class SqliteInventory:
             append_event(connection, recorded, event, now, at_each_time=True)
         return recorded
 
-    def transition(self, row: KeyRow, state: KeyState, *, now: datetime) -> KeyRow:
+    def transition(
+        self, row: KeyRow, state: KeyState, *, now: datetime, use_not_before: datetime | None = None
+    ) -> KeyRow:
         """Move the key to ``state`` and append the event, both or neither."""
-        moved = replace(row, state=state)
         with self._transaction() as connection:
-            current = select(connection, "owner = ? AND generation = ?", (row.claim.owner, row.claim.generation))
-            check_transition(current[0].state, state)
-            if state is KeyState.ACTIVE and current[0].custody is Custody.ESCROWING:
+            current = select(connection, "owner = ? AND generation = ?", (row.claim.owner, row.claim.generation))[0]
+            check_transition(current.state, state)
+            if state is KeyState.ACTIVE and current.custody is Custody.ESCROWING:
                 raise KeyRefusedError(
                     f"{row.claim.uri} is declared escrowed and has no confirmed escrow", fix="finish its escrow first"
                 )
+            used_from = current.use_not_before
+            if state is KeyState.ACTIVE and used_from is None:
+                used_from = use_not_before or now
+            moved = replace(row, state=state, state_since=now, use_not_before=used_from)
             connection.execute(
-                "UPDATE keys SET state = ? WHERE owner = ? AND generation = ?",
-                (state, row.claim.owner, row.claim.generation),
+                "UPDATE keys SET state = ?, state_since = ?, use_not_before = ? WHERE owner = ? AND generation = ?",
+                (state, utc_text(now), utc_text(used_from), row.claim.owner, row.claim.generation),
             )
             append_event(connection, moved, _EVENT_OF_STATE[state], now)
         return moved
+
+    def postpone(self, row: KeyRow, use_not_before: datetime) -> KeyRow:
+        """Store the later moment."""
+        with self._transaction() as connection:
+            connection.execute(
+                "UPDATE keys SET use_not_before = ? WHERE owner = ? AND generation = ?",
+                (utc_text(use_not_before), row.claim.owner, row.claim.generation),
+            )
+        return replace(row, use_not_before=use_not_before)
 
     def hold(self, row: KeyRow, holder: str) -> None:
         """Remember the last holder."""
@@ -176,6 +205,11 @@ class SqliteInventory:
         """Return one row by its claim."""
         with self._transaction() as connection:
             return next(iter(select(connection, "owner = ? AND generation = ?", (owner, generation))), None)
+
+    def line(self, owner: str) -> Sequence[KeyRow]:
+        """Return the rows of one declared key, oldest generation first."""
+        with self._transaction() as connection:
+            return sorted(select(connection, "owner = ?", (owner,)), key=lambda row: row.claim.generation)
 
     def rows(self) -> Sequence[KeyRow]:
         """Return every row, oldest claim first."""
@@ -221,8 +255,10 @@ class SqliteInventory:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.executescript(_SCHEMA)
             connection.execute("BEGIN IMMEDIATE")
-            if not connection.execute("SELECT 1 FROM pragma_table_info('keys') WHERE name = 'custody'").fetchone():
-                connection.execute(_ADD_CUSTODY)
+            known = {name for (name,) in connection.execute("SELECT name FROM pragma_table_info('keys')")}
+            for column, statements in _MIGRATIONS.items():
+                for statement in statements.split(";") if column not in known else ():
+                    connection.execute(statement)
             connection.execute("COMMIT")
         self._prepared = True
 

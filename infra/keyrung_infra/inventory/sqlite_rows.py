@@ -13,7 +13,7 @@ from keyrung_provisioners.uri import KeyUri
 
 _COLUMNS = (
     "owner, generation, uri, algorithm, purpose, claim_id, claimed_at, state, fingerprint, public_key_pem, evidence,"
-    " custody"
+    " custody, state_since, use_not_before"
 )
 
 
@@ -24,7 +24,8 @@ def select(connection: sqlite3.Connection, condition: str, values: tuple[str | i
 
 
 def _row(found: Sequence[object]) -> KeyRow:
-    owner, generation, uri, algorithm, purpose, claim_id, claimed_at, state, fingerprint, pem, evidence, kept = found
+    owner, generation, uri, algorithm, purpose, claim_id, claimed_at, state, fingerprint, pem, evidence, *rest = found
+    kept, since, used_from = rest
     custody = Custody(str(kept))
     return KeyRow(
         claim=Claim(
@@ -42,13 +43,20 @@ def _row(found: Sequence[object]) -> KeyRow:
         public_key_pem=None if pem is None else str(pem),
         evidence=None if evidence is None else json.loads(str(evidence)),
         custody=custody,
+        state_since=datetime.fromisoformat(str(since)),
+        use_not_before=None if used_from is None else datetime.fromisoformat(str(used_from)),
     )
+
+
+def utc_text(moment: datetime | None) -> str | None:
+    """Return the tables' one spelling of a moment."""
+    return None if moment is None else moment.astimezone(UTC).isoformat()
 
 
 def insert(connection: sqlite3.Connection, row: KeyRow) -> None:
     """Insert a row that was just claimed."""
     connection.execute(
-        f"INSERT INTO keys ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL, NULL, NULL, ?)",  # noqa: S608 - constants
+        f"INSERT INTO keys ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL, NULL, NULL, ?, ?, NULL)",  # noqa: S608 - constants
         (
             row.claim.owner,
             row.claim.generation,
@@ -56,9 +64,10 @@ def insert(connection: sqlite3.Connection, row: KeyRow) -> None:
             row.claim.algorithm,
             row.claim.purpose,
             row.claim_id,
-            row.claimed_at.astimezone(UTC).isoformat(),
+            utc_text(row.claimed_at),
             row.state,
             row.custody,
+            utc_text(row.state_since),
         ),
     )
 
@@ -76,7 +85,7 @@ def append_event(
         (
             event_id,
             event,
-            now.astimezone(UTC).isoformat(),
+            utc_text(now),
             str(claim.uri),
             claim.generation,
             row.state,
