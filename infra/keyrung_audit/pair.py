@@ -13,6 +13,7 @@ _STATE_AFTER = {
     "key.adopted": "pre-activation",
     "key.activated": "active",
     "key.suspended": "suspended",
+    "key.resumed": "active",
     "key.deactivated": "deactivated",
     "key.compromised": "compromised",
     "key.destroyed": "destroyed",

@@ -26,9 +26,14 @@ LIFECYCLE_EVENTS = frozenset(
         "key.activated",
         "key.restored",
         "key.suspended",
+        "key.resumed",
         "key.deactivated",
         "key.compromised",
         "key.destroyed",
+        "key.overdue",
+        "key.missing",
+        "key.altered",
+        "key.foreign",
     }
 )
 EVENTS = LIFECYCLE_EVENTS | {

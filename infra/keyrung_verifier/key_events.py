@@ -30,9 +30,14 @@ class KeyEvent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         "key.activated",
         "key.restored",
         "key.suspended",
+        "key.resumed",
         "key.deactivated",
         "key.compromised",
         "key.destroyed",
+        "key.overdue",
+        "key.missing",
+        "key.altered",
+        "key.foreign",
     ]
     event_id: Text
     purpose: Text

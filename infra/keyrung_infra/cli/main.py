@@ -11,10 +11,11 @@ from typing import Any, NoReturn
 
 import click
 
-# Command -> module that has it as `command`, and its one line in the overview.
+# Command -> MODULE that has it as `command`, or MODULE:ATTRIBUTE; and its one line in the overview.
 _COMMANDS: dict[str, tuple[str, str]] = {
     "dev": ("keyrung_infra.cli.dev", "Start, stop and look at the local stack."),
     "serve": ("keyrung_infra.cli.serve", "Run the verifier."),
+    "key": ("keyrung_infra.cli.key", "List keys, prove them, and end or suspend their use."),
     "credential": ("keyrung_infra.cli.credential", "Add, list and revoke people's step-up credentials."),
     "custodian": ("keyrung_infra.cli.custodian", "Make keys for the people who hold shares of an escrow."),
     "escrow": ("keyrung_infra.cli.escrow", "Escrow keys with custodians, restore them, and rehearse it."),
@@ -41,7 +42,8 @@ class LazyGroup(click.Group):
         """Import the command, or return None for a name that is not in the table."""
         if cmd_name not in self._table:
             return None
-        command: click.Command = importlib.import_module(self._table[cmd_name][0]).command
+        module, _, attribute = self._table[cmd_name][0].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute or "command")
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -167,7 +167,10 @@ class SqliteInventory:
                 "UPDATE keys SET state = ?, state_since = ?, use_not_before = ? WHERE owner = ? AND generation = ?",
                 (state, utc_text(now), utc_text(used_from), row.claim.owner, row.claim.generation),
             )
-            append_event(connection, moved, _EVENT_OF_STATE[state], now)
+            resumed = current.state is KeyState.SUSPENDED and state is KeyState.ACTIVE
+            event = "key.resumed" if resumed else _EVENT_OF_STATE[state]
+            # A key may be suspended and resumed more than once.
+            append_event(connection, moved, event, now, at_each_time=resumed or state is KeyState.SUSPENDED)
         return moved
 
     def postpone(self, row: KeyRow, use_not_before: datetime) -> KeyRow:

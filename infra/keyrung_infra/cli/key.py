@@ -1,0 +1,13 @@
+"""`keyrung key`: the keys of this project, and whether they are what they should be. One file per subject."""
+
+from keyrung_infra.cli.main import LazyGroup
+
+_STATE = "keyrung_infra.cli.key_state"
+_COMMANDS = {
+    "suspend": (f"{_STATE}:suspend", "Stop every use of a key for now."),
+    "resume": (f"{_STATE}:resume", "Use a suspended key again."),
+    "deactivate": (f"{_STATE}:deactivate", "End a key's use: from now on it only verifies and decrypts."),
+    "compromise": (f"{_STATE}:compromise", "Say that a key may be in other hands: nothing uses it any more."),
+}
+
+command = LazyGroup(table=_COMMANDS, name="key", help="List keys, prove them, and end or suspend their use.")

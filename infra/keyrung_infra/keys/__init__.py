@@ -1,0 +1,1 @@
+"""What `keyrung key` does with the keys of a project."""
