@@ -5,6 +5,7 @@ from secrets import token_hex
 from typing import ClassVar
 
 from keyrung_infra.errors import InfraError
+from keyrung_infra.key_algorithms import algorithm_refusal
 from keyrung_infra.provider.backends import Backends
 from keyrung_infra.provider.model import Change, Changes, Failure, Imported, OnChange, Property, Values
 from keyrung_infra.provider.values import UNKNOWN
@@ -16,7 +17,6 @@ from keyrung_provisioners.provision import check_identity
 from keyrung_provisioners.uri import KeyUri, VaultUri
 
 _PURPOSES = tuple(purpose.value for purpose in Purpose if purpose is not Purpose.USER_CREDENTIAL)  # a person's key
-_SYMMETRIC = {Purpose.CREDENTIAL_SEED, Purpose.KEK}  # these seal; every other purpose signs
 _HOLDER_BYTES = 8  # tells two holders of one key apart; it is no secret
 _UNPROTECT = "first `pulumi up` with deletionProtection: false, then repeat this"
 
@@ -75,20 +75,14 @@ class Key:
         """See `ResourceType.check`."""
         failures = []
         try:
-            uri = _uri(inputs)
+            _uri(inputs)
         except InvalidSettingError as error:
             return [Failure(property="name", reason=str(error))]
         purpose, algorithm = inputs["purpose"], inputs["algorithm"]
         if UNKNOWN not in (purpose, algorithm):
-            symmetric = ALGORITHMS[str(algorithm)].symmetric
-            if symmetric != (purpose in _SYMMETRIC):
-                use = "AES-256" if purpose in _SYMMETRIC else "P-256"
-                failures.append(
-                    Failure(property="algorithm", reason=f"a key for {purpose} cannot be {algorithm}; use {use}")
-                )
-            elif symmetric and uri is not None and uri.scheme == "pkcs11":
-                reason = f"a PKCS#11 token cannot hold a key for {purpose}; use a transit vault"
-                failures.append(Failure(property="vault", reason=reason))
+            refusal = algorithm_refusal(Purpose(str(purpose)), str(algorithm))
+            if refusal is not None:
+                failures.append(Failure(property="algorithm", reason=refusal))
         generation = inputs["generation"]
         if isinstance(generation, int) and generation < 1:
             failures.append(Failure(property="generation", reason="generation starts at 1"))

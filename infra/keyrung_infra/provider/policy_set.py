@@ -18,7 +18,6 @@ from keyrung_policies.model import Document
 from keyrung_policies.policy_set import PolicySet as Policy
 from keyrung_policies.policy_set import policy_set
 from keyrung_provisioners import encoding
-from keyrung_provisioners.algorithms import algorithm
 from keyrung_provisioners.api import Capability, Signing
 from keyrung_provisioners.uri import KeyUri
 
@@ -137,7 +136,7 @@ class PolicySet:
         bundle = sign_bundle(
             payload,
             key_id=key_id,
-            algorithm=algorithm(jwk["crv"]).jwa or "",
+            algorithm=encoding.public_algorithm(pem).jwa or "",
             sign=lambda data: signing.sign(uri, data),
         )
         try:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import ClassVar, Self
 
 from keyrung_provisioners import encoding
-from keyrung_provisioners.algorithms import ALGORITHMS, algorithm
+from keyrung_provisioners.algorithms import ALGORITHMS, algorithm, offered_algorithm
 from keyrung_provisioners.api import AttributeValue, Capability, Custody, KeyDescription, KeySpec, VaultDescription
 from keyrung_provisioners.backends.aws_kms import keys
 from keyrung_provisioners.backends.aws_kms.connection import Answer, Connection
@@ -76,7 +76,7 @@ class AwsKmsKeyManager:
 
     def create(self, spec: KeySpec) -> KeyDescription:
         """Make the key, or find the one that an interrupted creation left, and put the alias on it."""
-        row = algorithm(spec.algorithm)
+        row = offered_algorithm(spec.algorithm, scheme=self.scheme, offered=self.algorithms)
         if spec.custody is not Custody.SOLE:
             raise KeyRefusedError(
                 f"{spec.uri} is declared escrowed, and a key that KMS generates never leaves it",

@@ -16,7 +16,7 @@ from pkcs11.constants import SlotFlag
 from pkcs11.mechanisms import Mechanism
 
 from keyrung_provisioners import encoding
-from keyrung_provisioners.algorithms import algorithm
+from keyrung_provisioners.algorithms import offered_algorithm
 from keyrung_provisioners.api import (
     AttributeValue,
     Capability,
@@ -106,9 +106,7 @@ class Pkcs11KeyManager:
 
     def create(self, spec: KeySpec) -> KeyDescription:
         """Generate a key pair in the token; see `KeyManager.create`."""
-        row = algorithm(spec.algorithm)
-        if row.curve is None:
-            raise InvalidSettingError(f"a pkcs11 key cannot be {spec.algorithm}", fix="use P-256")
+        row = offered_algorithm(spec.algorithm, scheme=self.scheme, offered=self.algorithms)
         self._session(spec.uri.vault).run(partial(objects.generate, spec=spec, row=row))
         return self.describe(spec.uri)
 

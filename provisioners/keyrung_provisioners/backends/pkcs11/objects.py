@@ -41,7 +41,7 @@ PRIVATE_TEMPLATE = {
 }
 _PUBLIC_TEMPLATE = {Attribute.VERIFY: True, Attribute.ENCRYPT: False, Attribute.WRAP: False}
 _CURVE_PARAMETERS = {
-    encode_named_curve_parameters(row.curve): row for row in ALGORITHMS.values() if row.curve is not None
+    encode_named_curve_parameters(row.curve or ""): row for row in ALGORITHMS.values() if row.kty == "EC"
 }
 # What a pair signs to prove itself begins like this, so that it can never pass for anything else.
 _PROOF_LABEL = b"keyrung proof of a pair v1\x00"

@@ -17,21 +17,9 @@ from keyrung_provisioners import encoding
 from keyrung_provisioners.algorithms import algorithm
 from keyrung_provisioners.api import WrappedKey
 from keyrung_provisioners.backends.pkcs11 import objects
+from keyrung_provisioners.backends.pkcs11.quirks import KNOWN_DATA, KNOWN_KEY, quirks
 from keyrung_provisioners.errors import BackendUnavailableError, KeyConflictError, KeyMissingError, KeyRefusedError
 from keyrung_provisioners.uri import KeyUri
-
-# Modules offer RFC 5649 under two numbers: CKM_AES_KEY_WRAP_KWP (PKCS#11 3.0) where it exists, else
-# CKM_AES_KEY_WRAP_PAD (SoftHSM2). The second means other things in other modules, so either is tried on a known answer.
-_MECHANISMS = (Mechanism.AES_KEY_WRAP_KWP, Mechanism.AES_KEY_WRAP_PAD)
-
-# RFC 5649 section 6, second example: key-encryption key, 7 bytes of key data, the wrapped result. SoftHSM2 fills the
-# data up to whole blocks with zero bytes first, so that what is opened ends in zeros; any RFC 5649 opens that as well.
-_KNOWN_KEY = bytes.fromhex("5840df6e29b02af1ab493b705bf16ea1ae8338f4dcc176a8")
-_KNOWN_DATA = bytes.fromhex("466f7250617369")
-_KNOWN_WRAPPED = {
-    "RFC 5649": bytes.fromhex("afbeb0f07dfbf5419200f2ccb50bb24f"),
-    "RFC 5649 of zero-filled data": bytes.fromhex("0e13c7817f2e6681f64d911b7dd014d5"),
-}
 
 # The library's own template asks a private key to encrypt, wrap and verify, which tokens refuse; DEFAULT leaves it out.
 _UNWRAP_TEMPLATE = {
@@ -40,8 +28,6 @@ _UNWRAP_TEMPLATE = {
     Attribute.WRAP: pkcs11.DEFAULT,
     Attribute.VERIFY: pkcs11.DEFAULT,
 }
-# What tokens answer when a wrapped key does not open: PKCS#11 says the first two, SoftHSM2 the third.
-_NOT_OPENED = (pkcs11.WrappedKeyInvalid, pkcs11.WrappedKeyLenRange, pkcs11.GeneralError)
 _NOT_WRAPPED = (pkcs11.KeyUnextractable, pkcs11.KeyNotWrappable)
 
 
@@ -73,7 +59,7 @@ def lock(session: pkcs11.Session, *, uri: KeyUri) -> None:
 def rehearse(session: pkcs11.Session, *, wrapped: WrappedKey, wrapping_key: bytearray, data: bytes) -> bytes:
     """Return a signature by the wrapped key, which becomes a session object and ends with this call."""
     with _entered(session, wrapping_key) as (key, mechanism):
-        private = _unwrap(key, mechanism, wrapped, label="", store=False)
+        private = _unwrap(session, key, mechanism, wrapped, label="", store=False)
         try:
             hashed = encoding.digest(data, algorithm(wrapped.algorithm).hash_name or "")
             return bytes(private.sign(hashed, mechanism=Mechanism.ECDSA))
@@ -84,7 +70,7 @@ def rehearse(session: pkcs11.Session, *, wrapped: WrappedKey, wrapping_key: byte
 def rewrap(session: pkcs11.Session, *, wrapped: WrappedKey, old: bytearray, new: bytearray) -> WrappedKey:
     """Return the key under another wrapping key; it becomes an extractable session object and ends with this call."""
     with _entered(session, old) as (old_key, mechanism), _entered(session, new) as (new_key, _):
-        private = _unwrap(old_key, mechanism, wrapped, label="", store=False, extractable=True)
+        private = _unwrap(session, old_key, mechanism, wrapped, label="", store=False, extractable=True)
         try:
             return replace(wrapped, ciphertext=bytes(new_key.wrap_key(private, mechanism=mechanism)))
         finally:
@@ -101,7 +87,7 @@ def restore(session: pkcs11.Session, *, uri: KeyUri, wrapped: WrappedKey, wrappi
         entry.destroy()
     row = algorithm(wrapped.algorithm)
     with _entered(session, wrapping_key) as (key, mechanism):
-        _unwrap(key, mechanism, wrapped, label=uri.name, store=True)
+        _unwrap(session, key, mechanism, wrapped, label=uri.name, store=True)
     session.create_object(
         {
             Attribute.CLASS: ObjectClass.PUBLIC_KEY,
@@ -134,7 +120,14 @@ def _conflict(uri: KeyUri) -> KeyConflictError:
 
 
 def _unwrap(
-    key: Any, mechanism: Mechanism, wrapped: WrappedKey, *, label: str, store: bool, extractable: bool = False
+    session: pkcs11.Session,
+    key: Any,
+    mechanism: Mechanism,
+    wrapped: WrappedKey,
+    *,
+    label: str,
+    store: bool,
+    extractable: bool = False,
 ) -> Any:
     try:
         return key.unwrap_key(
@@ -147,7 +140,7 @@ def _unwrap(
             store=store,
             template={**_UNWRAP_TEMPLATE, Attribute.EXTRACTABLE: extractable},
         )
-    except _NOT_OPENED as error:
+    except quirks(session.token).not_opened as error:
         raise KeyRefusedError(
             "the token did not open the wrapped key", fix="the escrow or its wrapping key is not the right one"
         ) from error
@@ -166,16 +159,16 @@ def _entered(session: pkcs11.Session, wrapping_key: bytearray) -> Iterator[tuple
 
 
 def _mechanism(session: pkcs11.Session) -> Mechanism:
-    offered = session.token.slot.get_mechanisms()
-    for mechanism in _MECHANISMS:
-        if mechanism in offered and _known_answer(session, mechanism) in _KNOWN_WRAPPED.values():
+    offered, kind = session.token.slot.get_mechanisms(), quirks(session.token)
+    for mechanism in kind.kwp:
+        if mechanism in offered and _known_answer(session, mechanism) == kind.kwp_answer:
             return mechanism
     raise BackendUnavailableError("the token has no AES-KWP (RFC 5649)", fix="keep the escrow in a token that has it")
 
 
 def _known_answer(session: pkcs11.Session, mechanism: Mechanism) -> bytes:
-    key = _secret(session, KeyType.AES, _KNOWN_KEY, {Attribute.WRAP: True})
-    data = _secret(session, KeyType.GENERIC_SECRET, _KNOWN_DATA, {Attribute.EXTRACTABLE: True})
+    key = _secret(session, KeyType.AES, KNOWN_KEY, {Attribute.WRAP: True})
+    data = _secret(session, KeyType.GENERIC_SECRET, KNOWN_DATA, {Attribute.EXTRACTABLE: True})
     try:
         return bytes(key.wrap_key(data, mechanism=mechanism))
     except pkcs11.PKCS11Error:

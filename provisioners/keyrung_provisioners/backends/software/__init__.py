@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from keyrung_provisioners import encoding
-from keyrung_provisioners.algorithms import algorithm
+from keyrung_provisioners.algorithms import algorithm, offered_algorithm
 from keyrung_provisioners.api import Capability, Custody, KeyDescription, KeySpec, VaultDescription
 from keyrung_provisioners.backends.software import files
 from keyrung_provisioners.errors import (
@@ -108,7 +108,7 @@ class UnsafeSoftwareKeyManager:
 
     def create(self, spec: KeySpec) -> KeyDescription:
         """Generate the key in this process and write it, encrypted, to its file."""
-        row = algorithm(spec.algorithm)
+        row = offered_algorithm(spec.algorithm, scheme=self.scheme, offered=self.algorithms)
         if spec.custody is not Custody.SOLE:
             raise KeyRefusedError(
                 f"{spec.uri} is declared escrowed, which keys in software cannot be",

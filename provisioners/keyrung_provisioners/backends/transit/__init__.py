@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar
 
 from keyrung_provisioners import encoding
-from keyrung_provisioners.algorithms import ALGORITHMS, algorithm
+from keyrung_provisioners.algorithms import ALGORITHMS, offered_algorithm
 from keyrung_provisioners.api import AttributeValue, Capability, KeyDescription, KeySpec, VaultDescription
 from keyrung_provisioners.backends.transit.server import ForbiddenError, Server
 from keyrung_provisioners.errors import (
@@ -141,7 +141,7 @@ class TransitKeyManager:
         Transit answers a second creation with success, so what stands there is looked at first; the claim makes sure
         that no other creator of ours comes between.
         """
-        row = algorithm(spec.algorithm)
+        row = offered_algorithm(spec.algorithm, scheme=self.scheme, offered=self.algorithms)
         try:
             self.describe(spec.uri)
         except KeyMissingError:
