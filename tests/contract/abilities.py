@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from support.stores import EscrowingManager, SealingManager, SigningManager, spec, verifies
+from support.stores import EscrowingManager, RotatingManager, SealingManager, SigningManager, spec, verifies
 
 from keyrung_provisioners.api import Custody, KeySpec, Purpose
 from keyrung_provisioners.errors import KeyConflictError, KeyMissingError, KeyRefusedError
@@ -106,6 +106,49 @@ class SealingContract:
         made = manager.create(spec(other, algorithm="AES-256", purpose=Purpose.CREDENTIAL_SEED))
         assert manager.describe(seed_key).fingerprint == manager.describe(seed_key).fingerprint
         assert made.fingerprint != manager.describe(seed_key).fingerprint
+
+
+class RotatingContract:
+    """Sealing keys whose material is renewed under the same name."""
+
+    @pytest.fixture
+    def renewed(self, vault: VaultUri, manager: RotatingManager) -> KeySpec:
+        declared = spec(
+            vault.key(f"credential-seed-{secrets.token_hex(6)}"), algorithm="AES-256", purpose=Purpose.CREDENTIAL_SEED
+        )
+        manager.create(declared)
+        return declared
+
+    def test_what_was_sealed_before_a_renewal_still_opens_and_the_key_stays_the_declared_one(
+        self, renewed: KeySpec, manager: RotatingManager, reopen: Callable[[], RotatingManager]
+    ) -> None:
+        before = manager.describe(renewed.uri)
+        old = manager.seal(renewed.uri, b"a seed", context=b"c")
+        after = manager.rotate(renewed.uri)
+        assert after.fingerprint == before.fingerprint
+        assert manager.deviations(renewed, after) == []
+        new = reopen().seal(renewed.uri, b"a seed", context=b"c")
+        for sealed in (old, new):
+            assert reopen().open(renewed.uri, sealed, context=b"c") == b"a seed"
+
+    def test_a_renewed_key_is_destroyed_with_all_its_renewals(self, renewed: KeySpec, manager: RotatingManager) -> None:
+        manager.rotate(renewed.uri)
+        sealed = manager.seal(renewed.uri, b"a seed", context=b"c")
+        manager.destroy(renewed.uri)
+        with pytest.raises(KeyMissingError):
+            manager.describe(renewed.uri)
+        with pytest.raises(KeyMissingError):
+            manager.open(renewed.uri, sealed, context=b"c")
+
+    def test_a_missing_key_is_not_renewed_and_a_signing_key_neither(
+        self, uri: KeyUri, declared: KeySpec, manager: RotatingManager
+    ) -> None:
+        with pytest.raises(KeyMissingError):
+            manager.rotate(uri)
+        made = manager.create(declared)
+        with pytest.raises(KeyRefusedError):
+            manager.rotate(declared.uri)
+        assert manager.describe(declared.uri) == made
 
 
 class EscrowingContract:

@@ -173,4 +173,5 @@ _METHODS = {
     Capability.SEALING: ("seal", "open"),
     Capability.WRAPPING: ("wrap", "lock"),
     Capability.IMPORTING: ("rehearse", "import_wrapped"),
+    Capability.ROTATING: ("rotate",),
 }

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
-from contract.abilities import SealingContract, SigningContract
+from contract.abilities import RotatingContract, SealingContract, SigningContract
 from contract.core import CoreContract, Operation
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
@@ -89,14 +89,15 @@ def broad(openbao: OpenBaoServer, tmp_path_factory: pytest.TempPathFactory) -> d
     return broad_settings(openbao, tmp_path_factory.mktemp("broad"))
 
 
-class TestTransit(CoreContract, SigningContract, SealingContract):
-    proven = frozenset({Capability.SIGNING, Capability.SEALING})
+class TestTransit(CoreContract, SigningContract, SealingContract, RotatingContract):
+    proven = frozenset({Capability.SIGNING, Capability.SEALING, Capability.ROTATING})
     operations: ClassVar[Mapping[str, Operation]] = {
         **CoreContract.operations,
         "remove_vault": lambda manager, uri: manager.remove_vault(uri.vault_uri),
         "sign": lambda manager, uri: manager.sign(uri, b"data"),  # type: ignore[attr-defined]
         "seal": lambda manager, uri: manager.seal(uri, b"data", context=b""),  # type: ignore[attr-defined]
         "open": lambda manager, uri: manager.open(uri, "vault:v1:x", context=b""),  # type: ignore[attr-defined]
+        "rotate": lambda manager, uri: manager.rotate(uri),  # type: ignore[attr-defined]
     }
 
     @pytest.fixture

@@ -13,7 +13,7 @@ from support.openbao import OpenBaoServer
 from support.softhsm import SoftHsmToken
 
 from keyrung_infra.local.layout import TRANSIT_MOUNT
-from keyrung_provisioners.api import Importing, KeyManager, KeySpec, Purpose, Sealing, Signing, Wrapping
+from keyrung_provisioners.api import Importing, KeyManager, KeySpec, Purpose, Rotating, Sealing, Signing, Wrapping
 from keyrung_provisioners.registry import open_manager
 from keyrung_provisioners.uri import KeyUri
 
@@ -29,6 +29,10 @@ class SigningManager(KeyManager, Signing, Protocol):
 
 class SealingManager(KeyManager, Sealing, Protocol):
     """A back end that seals."""
+
+
+class RotatingManager(SealingManager, Rotating, Protocol):
+    """A back end that renews its sealing keys."""
 
 
 class EscrowingManager(KeyManager, Signing, Wrapping, Importing, Protocol):

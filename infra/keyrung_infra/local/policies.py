@@ -25,6 +25,8 @@ RULES: Mapping[str, _Rules] = {
         f"{TRANSIT_MOUNT}/keys": ("list",),
         f"{TRANSIT_MOUNT}/keys/+": ("read", "update", "delete"),
         f"{TRANSIT_MOUNT}/keys/+/config": ("update",),
+        f"{TRANSIT_MOUNT}/keys/+/rotate": ("update",),
+        f"{TRANSIT_MOUNT}/keys/+/trim": ("update",),
         f"{TRANSIT_MOUNT}/sign/policy-signing*": ("update",),
         f"{TRANSIT_MOUNT}/verify/*": ("update",),
         f"{TRANSIT_MOUNT}/hmac/credential-seed*": ("update",),

@@ -71,11 +71,12 @@ def test_a_key_comes_out_as_public_half_thumbprint_state_and_evidence(template: 
     assert not evidence["hardware"]  # SoftHSM says so itself
     assert outputs["audit-signing"]["evidence"] | {"type": "ecdsa-p256"} == {
         "type": "ecdsa-p256",
-        "latest_version": 1,
+        "version": 1,
         "exportable": False,
         "allow_plaintext_backup": False,
         "imported_key": False,
         "derived": False,
+        "auto_rotate_period": 0,
     }
 
 

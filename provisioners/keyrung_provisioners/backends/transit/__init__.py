@@ -1,7 +1,9 @@
 """Keys in the Transit engine of OpenBao; Vault has the same API.
 
-URI: ``transit:mount=MOUNT;name=NAME``. Settings: ``transitAddress`` (https URL), ``transitToken`` (a reference) and
-``transitCaFile`` (the authority that signed the server's certificate). Keys are never exportable.
+URI: ``transit:mount=MOUNT;name=NAME``, and ``;version=N`` for a later generation. Settings: ``transitAddress`` (https
+URL), ``transitToken`` (a reference) and ``transitCaFile`` (the authority that signed the server's certificate).
+
+Keys are never exportable. Later generations of a signing key are versions of it; a sealing key is renewed in place.
 """
 
 import base64
@@ -14,11 +16,11 @@ from typing import Any, ClassVar, Self, TypeVar
 from keyrung_provisioners import encoding
 from keyrung_provisioners.algorithms import ALGORITHMS, offered_algorithm
 from keyrung_provisioners.api import AttributeValue, Capability, KeyDescription, KeySpec, VaultDescription
-from keyrung_provisioners.backends.transit.server import ForbiddenError, Server
+from keyrung_provisioners.backends.transit import versions
+from keyrung_provisioners.backends.transit.server import FailedError, ForbiddenError, Server
 from keyrung_provisioners.errors import (
     BackendUnavailableError,
     InvalidSettingError,
-    KeyAlteredError,
     KeyConflictError,
     KeyMissingError,
     KeyRefusedError,
@@ -31,7 +33,6 @@ T = TypeVar("T")
 _TIMEOUT_SECONDS = 10.0  # a local call takes milliseconds; a hung server must not hang the deployment
 # The text whose HMAC under a symmetric key serves as that key's check value.
 _CHECK_TEXT = b"keyrung key check value v1"
-_VERSION = 1  # the only one there is of a key
 _BY_TRANSIT_TYPE = {row.transit: row for row in ALGORITHMS.values()}
 # The protective settings of a key, as Transit reports them, and what each must be.
 _REQUIRED: dict[str, AttributeValue] = {
@@ -39,6 +40,7 @@ _REQUIRED: dict[str, AttributeValue] = {
     "allow_plaintext_backup": False,
     "imported_key": False,
     "derived": False,
+    "auto_rotate_period": 0,
 }
 
 
@@ -46,7 +48,9 @@ class TransitKeyManager:
     """Keys in the Transit mounts of one server."""
 
     scheme: ClassVar[str] = "transit"
-    capabilities: ClassVar[frozenset[Capability]] = frozenset({Capability.SIGNING, Capability.SEALING})
+    capabilities: ClassVar[frozenset[Capability]] = frozenset(
+        {Capability.SIGNING, Capability.SEALING, Capability.ROTATING}
+    )
     algorithms: ClassVar[frozenset[str]] = frozenset({"P-256", "AES-256"})
 
     def __init__(
@@ -136,29 +140,14 @@ class TransitKeyManager:
         )
 
     def create(self, spec: KeySpec) -> KeyDescription:
-        """Generate the key in the engine; see `KeyManager.create`.
+        """Generate the version of the key; see `KeyManager.create`.
 
         Transit answers a second creation with success, so what stands there is looked at first; the claim makes sure
         that no other creator of ours comes between.
         """
         row = offered_algorithm(spec.algorithm, scheme=self.scheme, offered=self.algorithms)
-        try:
-            self.describe(spec.uri)
-        except KeyMissingError:
-            self._server.send(
-                "create",
-                lambda client: client.secrets.transit.create_key(
-                    name=spec.uri.name,
-                    key_type=row.transit,
-                    exportable=False,
-                    allow_plaintext_backup=False,
-                    mount_point=spec.uri.vault,
-                ),
-                what=str(spec.uri),
-            )
-            return self.describe(spec.uri)
-        fix = "choose another name, or take it over with `pulumi import`"
-        raise KeyConflictError(f"{spec.uri} exists already", fix=fix, uri=str(spec.uri))
+        versions.make(self._server, spec, row)
+        return self.describe(spec.uri)
 
     def describe(self, uri: KeyUri) -> KeyDescription:
         """Read the key's settings and its public half or check value."""
@@ -169,13 +158,7 @@ class TransitKeyManager:
                 raise KeyConflictError(
                     f"{uri} is of the unsupported type {data['type']}", fix="choose another name", uri=str(uri)
                 )
-            version = data["keys"].get(str(_VERSION))
-            if version is None:
-                raise KeyAlteredError(
-                    f"{uri} was rotated and its first version is retired",
-                    fix="make the first version available again, or raise `generation`",
-                    uri=str(uri),
-                )
+            version = versions.living(data, uri)
             pem = None if row.symmetric else str(version["public_key"])
             return KeyDescription(
                 uri=uri,
@@ -185,18 +168,18 @@ class TransitKeyManager:
                 claim_id=None,
                 attributes={
                     "type": data["type"],
-                    "latest_version": data["latest_version"],
-                    **{name: bool(data.get(name, False)) for name in _REQUIRED},
+                    "version": uri.version,
+                    **{name: data.get(name, value) for name, value in _REQUIRED.items()},
                 },
             )
 
-        return self._server.ask("read", partial(_read, uri=uri), understand, what=str(uri))
+        return versions.usable(self._server, uri, understand)
 
     def _check_value(self, uri: KeyUri) -> str:
         mac = self._server.ask(
             "hmac",
             lambda client: client.secrets.transit.generate_hmac(
-                name=uri.name, hash_input=_b64(_CHECK_TEXT), key_version=_VERSION, mount_point=uri.vault
+                name=uri.name, hash_input=_b64(_CHECK_TEXT), key_version=uri.version, mount_point=uri.vault
             ),
             lambda data: base64.b64decode(data["hmac"].rpartition(":")[2], validate=True),
             what=str(uri),
@@ -205,29 +188,14 @@ class TransitKeyManager:
 
     def deviations(self, spec: KeySpec, found: KeyDescription) -> list[str]:
         """Return the Transit settings that are not as a key's must be."""
-        wrong = [name for name, value in _REQUIRED.items() if found.attributes.get(name) is not value]
+        wrong = [name for name, value in _REQUIRED.items() if found.attributes.get(name) != value]
         if found.algorithm != spec.algorithm:
             wrong.append("type")
         return wrong
 
     def destroy(self, uri: KeyUri) -> None:
-        """Allow deletion, then delete; a key that is gone already is done."""
-        try:
-            self._prove_there(uri)
-        except KeyMissingError:
-            return
-        self._server.send(
-            "configure",
-            lambda client: client.secrets.transit.update_key_configuration(
-                name=uri.name, deletion_allowed=True, mount_point=uri.vault
-            ),
-            what=str(uri),
-        )
-        self._server.send(
-            "delete",
-            lambda client: client.secrets.transit.delete_key(name=uri.name, mount_point=uri.vault),
-            what=str(uri),
-        )
+        """Delete the version, and the key with its last one; gone already is done. See `versions.destroy`."""
+        versions.destroy(self._server, uri)
 
     def sign(self, uri: KeyUri, data: bytes) -> bytes:
         """Sign in the engine; JWS marshalling answers r||s."""
@@ -237,7 +205,7 @@ class TransitKeyManager:
             lambda client: client.secrets.transit.sign_data(
                 name=uri.name,
                 hash_input=_b64(data),
-                key_version=_VERSION,
+                key_version=uri.version,
                 hash_algorithm="sha2-256",
                 marshaling_algorithm="jws",
                 mount_point=uri.vault,
@@ -246,7 +214,7 @@ class TransitKeyManager:
         )
 
     def seal(self, uri: KeyUri, plaintext: bytes, *, context: bytes) -> str:
-        """Encrypt with AES-256-GCM; ``context`` is the associated data."""
+        """Encrypt with AES-256-GCM under the newest material; ``context`` is the associated data."""
         return self._use(
             "seal with",
             uri,
@@ -254,7 +222,6 @@ class TransitKeyManager:
                 name=uri.name,
                 plaintext=_b64(plaintext),
                 associated_data=_b64(context),
-                key_version=_VERSION,
                 mount_point=uri.vault,
             ),
             lambda answer: str(answer["ciphertext"]),
@@ -271,24 +238,21 @@ class TransitKeyManager:
             lambda answer: base64.b64decode(answer["plaintext"], validate=True),
         )
 
+    def rotate(self, uri: KeyUri) -> KeyDescription:
+        """Renew a sealing key; its check value stays that of its first version. See `Rotating.rotate`."""
+        versions.rotate(self._server, uri)
+        return self.describe(uri)
+
     def _use(
         self, operation: str, uri: KeyUri, request: Callable[[Any], Any], understand: Callable[[Mapping[str, Any]], T]
     ) -> T:
         """Return the answer; a refusal may mean that there is no such key, which is another error."""
         try:
             return self._server.ask(operation, request, understand, what=str(uri))
-        except (KeyRefusedError, ForbiddenError):
+        except (KeyRefusedError, ForbiddenError, FailedError):
             with suppress(BackendUnavailableError):  # then the first answer says more
-                self._prove_there(uri)
+                versions.usable(self._server, uri, partial(versions.living, uri=uri))
             raise
-
-    def _prove_there(self, uri: KeyUri) -> None:
-        """Raise `KeyMissingError` unless there is such a key."""
-        self._server.send("read", partial(_read, uri=uri), what=str(uri))
-
-
-def _read(client: Any, *, uri: KeyUri) -> Any:
-    return client.secrets.transit.read_key(name=uri.name, mount_point=uri.vault)
 
 
 def _mark(owner: str) -> str:

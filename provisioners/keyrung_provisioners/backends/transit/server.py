@@ -9,7 +9,15 @@ from urllib.parse import urlsplit
 
 import hvac
 import requests
-from hvac.exceptions import Forbidden, InvalidPath, InvalidRequest, Unauthorized, VaultDown, VaultError
+from hvac.exceptions import (
+    Forbidden,
+    InternalServerError,
+    InvalidPath,
+    InvalidRequest,
+    Unauthorized,
+    VaultDown,
+    VaultError,
+)
 
 from keyrung_provisioners.errors import (
     BackendUnavailableError,
@@ -33,6 +41,10 @@ _WHY: tuple[tuple[type[Exception], str], ...] = (
 
 class ForbiddenError(BackendUnavailableError):
     """The token is not valid or may not do this."""
+
+
+class FailedError(BackendUnavailableError):
+    """The server failed at a request; Transit also answers so when a key, or its version, cannot be used."""
 
 
 class Server:
@@ -100,6 +112,10 @@ class Server:
                 f"the vault refused to {operation} {what}: the token is invalid or lacks the permission",
                 fix="renew it (locally: keyrung dev up)",
                 operation=operation,
+            )
+        if isinstance(error, InternalServerError):
+            return FailedError(
+                f"the vault failed to {operation} {what}", fix="check its log and the key's state", operation=operation
             )
         why = next((text for kind, text in _WHY if isinstance(error, kind)), f"failed ({type(error).__name__})")
         return self._unavailable(why.format(ca_file=self._ca_file, seconds=self._timeout_seconds))
