@@ -7,8 +7,8 @@ import msgspec
 from keyrung_policies.bundle import Bundle
 from keyrung_policies.jws import encode_base64url
 from keyrung_policies.model import Decision, Requirement, Value
-from keyrung_policies.operators import value_fits
 from keyrung_policies.policy_set import PolicySet
+from keyrung_policies.values import value_fits
 from keyrung_verifier import models
 from keyrung_verifier.audit_writer import AuditWriter, hash_id
 from keyrung_verifier.callers import Caller

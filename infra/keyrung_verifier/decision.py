@@ -29,7 +29,12 @@ def attributes_of(policy: PolicySet, asked: EvaluationRequest | ChallengeRequest
     )
     declared = policy.document.attributes
     found = {f"{group}.{name}": value for group, members in groups for name, value in members.items()}
-    return {name: cast(Value, value) for name, value in found.items() if name in declared}
+    return {name: _value(value) for name, value in found.items() if name in declared}
+
+
+def _value(member: object) -> Value:
+    # The language's lists are immutable; what else is of a wrong type stays for the policy to deny.
+    return cast(Value, tuple(member) if isinstance(member, list) else member)
 
 
 def decide(policy: PolicySet, asked: EvaluationRequest | ChallengeRequest, now: datetime) -> Decision:

@@ -8,14 +8,14 @@ from datetime import UTC, datetime
 
 from keyrung_policies.declarations import ATTRIBUTE_NAME, SLUG, Declarations
 from keyrung_policies.evaluate import evaluate
-from keyrung_policies.model import ACTION_NAME_PATTERN, MAX_ACTION_CHARS, Decision, Outcome, Request, Value
-from keyrung_policies.operators import describe, value_fits
+from keyrung_policies.model import ACTION_NAME_PATTERN, MAX_ACTION_CHARS, OUTCOMES, Decision, Outcome, Request, Value
 from keyrung_policies.policy_set import PolicySet, unknown_level
 from keyrung_policies.reading import (
     Fields,
     Findings,
     NameForm,
     choice,
+    each,
     list_of,
     read_duration_seconds,
     read_items,
@@ -23,9 +23,9 @@ from keyrung_policies.reading import (
     read_text,
     read_value,
 )
-from keyrung_policies.source import Node
+from keyrung_policies.source import Node, Sequence
+from keyrung_policies.values import describe, value_fits
 
-OUTCOMES: tuple[Outcome, ...] = ("allow", "step_up", "deny")
 # A case without `at` is judged at one fixed moment, so that its result never depends on when it runs.
 DEFAULT_MOMENT = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 
@@ -144,7 +144,7 @@ class CaseReader:
                 fix = "declare it under `attributes` or correct the name"
                 findings.add(entry.place, "undeclared-attribute", sentence, fix)
                 continue
-            value = read_value(entry.node, findings)
+            value = _value(entry.node, findings)
             attribute = self.declarations.attributes[entry.key]
             if value is None or attribute is None:
                 continue
@@ -185,6 +185,13 @@ class CaseReader:
         if name is not None and ("rule", name) not in self.declarations.places:
             findings.add(node.place, "unknown-rule", f"no rule has the id {name}", "correct the id")
         return name
+
+
+def _value(node: Node, findings: Findings) -> Value | None:
+    if not isinstance(node, Sequence):
+        return read_value(node, findings)
+    # An empty list is a value here: a case may show what happens to it.
+    return each(read_text, node.items, findings)
 
 
 def _read_moment(node: Node, findings: Findings) -> datetime | None:

@@ -9,21 +9,25 @@ from pathlib import Path
 
 from keyrung_policies.cases import Case, CaseReader
 from keyrung_policies.declarations import Declarations, check_level_order, read_attributes, read_levels
-from keyrung_policies.errors import PolicyErrors, Problem
+from keyrung_policies.errors import Place, PolicyErrors, Problem, SourceError
 from keyrung_policies.files import read_texts
+from keyrung_policies.invariant_reader import InvariantReader
+from keyrung_policies.invariants import Invariant
 from keyrung_policies.model import Document, Rule
 from keyrung_policies.policy_set import PolicySet, policy_set
 from keyrung_policies.reading import Fields, Findings, choice, read_text
 from keyrung_policies.rules import RuleReader
-from keyrung_policies.source import Mapping, Node, Place, parse_source
+from keyrung_policies.source import Mapping, Node, parse_source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compiled:
-    """A policy and the cases that stand beside it."""
+    """A policy and what stands beside it: cases, invariants, and warnings of what is allowed and hardly meant."""
 
     policy: PolicySet
     cases: tuple[Case, ...]
+    invariants: tuple[Invariant, ...]
+    warnings: tuple[SourceError, ...]
 
 
 def compile_path(path: Path) -> Compiled:
@@ -61,18 +65,29 @@ def _compile(texts: dict[str, bytes], whole: Place, findings: Findings) -> Compi
     cases: list[Case] = []
     for node in _sections(files, "cases"):
         cases += CaseReader(declarations=declarations, findings=findings).read_section(node)
+    invariants: list[Invariant] = []
+    for node in _sections(files, "invariants"):
+        invariants += InvariantReader(declarations=declarations, findings=findings).read_section(node)
     if not rules and not findings.errors:
         findings.add(whole, "no-rules", "the policy has no rule", "add one under `rules`")
     if findings.errors:
-        ordered = sorted(findings.errors, key=lambda error: (error.file, error.line, error.column, error.id))
-        raise PolicyErrors(tuple(ordered))
+        raise PolicyErrors(_by_place(findings.errors))
     document = Document(
         keyrung="policy/v1",
         attributes=declarations.good_attributes(),
         levels=declarations.good_levels(),
         rules=dict(sorted(rules.items())),
     )
-    return Compiled(policy=policy_set(document), cases=tuple(cases))
+    return Compiled(
+        policy=policy_set(document),
+        cases=tuple(cases),
+        invariants=tuple(invariants),
+        warnings=_by_place(findings.warnings),
+    )
+
+
+def _by_place(found: list[SourceError]) -> tuple[SourceError, ...]:
+    return tuple(sorted(found, key=lambda error: (error.file, error.line, error.column, error.id)))
 
 
 def _parse(texts: dict[str, bytes], findings: Findings) -> list[Fields]:
@@ -90,7 +105,7 @@ def _top_fields(top: Mapping, findings: Findings) -> Fields:
         top,
         findings,
         required=("keyrung", "default"),
-        optional=("attributes", "levels", "rules", "cases"),
+        optional=("attributes", "levels", "rules", "cases", "invariants"),
     )
     fields.read("keyrung", choice(("policy/v1",)), findings)
     fields.read("default", _read_default, findings)

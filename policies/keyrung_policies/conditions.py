@@ -18,17 +18,17 @@ from keyrung_policies.model import (
     ORDERINGS,
     All,
     Any,
-    AttributeTest,
     Cidr,
     Condition,
     Equals,
     Glob,
+    Has,
     Not,
     OneOf,
     Ordered,
     TimeWindow,
 )
-from keyrung_policies.operators import MINUTES_PER_HOUR, find_test_problem
+from keyrung_policies.operators import MINUTES_PER_HOUR, condition_tests, find_test_problem
 from keyrung_policies.reading import (
     Fields,
     Findings,
@@ -118,7 +118,7 @@ class ConditionReader:
         good: list[Condition] = [test for test in tests if test is not None]
         return all_of(good) if len(good) == len(tests) else None
 
-    def _operator(self, attribute: str, operator: Entry) -> AttributeTest | None:
+    def _operator(self, attribute: str, operator: Entry) -> Condition | None:
         reader = OPERATORS.get(operator.key)
         if reader is None:
             self.findings.add(
@@ -128,14 +128,14 @@ class ConditionReader:
                 f"use one of {', '.join(OPERATORS)}",
             )
             return None
-        test = reader(attribute, operator.node, self.findings)
-        if test is None or self.declarations.attributes[attribute] is None:
+        condition = reader(attribute, operator.node, self.findings)
+        if condition is None or self.declarations.attributes[attribute] is None:
             return None
-        problem = find_test_problem(test, self.declarations.good_attributes())
-        if problem is None:
-            return test
-        self.findings.note(operator.place if problem.id == "operator-type" else operator.node.place, problem)
-        return None
+        declared = self.declarations.good_attributes()
+        problems = [problem for test in condition_tests(condition) if (problem := find_test_problem(test, declared))]
+        for problem in problems[:1]:
+            self.findings.note(operator.place if problem.id == "operator-type" else operator.node.place, problem)
+        return None if problems else condition
 
 
 def all_of(parts: list[Condition]) -> Condition:
@@ -204,13 +204,31 @@ def _cidr(attribute: str, node: Node, findings: Findings) -> Cidr | None:
     return None if networks is None else Cidr(attribute=attribute, networks=tuple(sorted(networks)))
 
 
+def _has(attribute: str, node: Node, findings: Findings) -> Has | None:
+    item = read_text(node, findings)
+    return None if item is None else Has(attribute=attribute, value=item)
+
+
+def _has_several(
+    combine: Callable[[list[Condition]], Condition],
+) -> Callable[[str, Node, Findings], Condition | None]:
+    def read(attribute: str, node: Node, findings: Findings) -> Condition | None:
+        items = list_of(read_text)(node, findings)
+        return None if items is None else combine([Has(attribute=attribute, value=item) for item in items])
+
+    return read
+
+
 # Operator as written -> how its operand is read.
-OPERATORS: dict[str, Callable[[str, Node, Findings], AttributeTest | None]] = {
+OPERATORS: dict[str, Callable[[str, Node, Findings], Condition | None]] = {
     "eq": _equals,
     "in": _one_of,
     **{ordering: _ordered(ordering) for ordering in ORDERINGS},
     "glob": _glob,
     "cidr": _cidr,
+    "has": _has,
+    "has_any": _has_several(any_of),
+    "has_all": _has_several(all_of),
 }
 
 

@@ -6,14 +6,17 @@ one mistake is not reported again at every rule that uses the name.
 
 from dataclasses import dataclass, field
 
-from keyrung_policies.levels import level_problems
+from keyrung_policies.errors import Place
+from keyrung_policies.levels import level_problems, unmet_levels
 from keyrung_policies.model import (
     ACR_PATTERN,
     ATTRIBUTE_PATTERN,
     AUDITS,
+    DEFAULT_SET_ITEMS,
     DEFAULT_TEXT_CHARS,
     FACTORS,
     MAX_INTEGER,
+    MAX_SET_ITEMS,
     MAX_TEXT_CHARS,
     SLUG_PATTERN,
     Attribute,
@@ -24,6 +27,7 @@ from keyrung_policies.model import (
     IntegerAttribute,
     IpAttribute,
     Level,
+    SetAttribute,
     TextAttribute,
 )
 from keyrung_policies.reading import (
@@ -32,12 +36,13 @@ from keyrung_policies.reading import (
     NameForm,
     choice,
     list_of,
+    number,
     read_integer,
     read_items,
     read_mapping,
     read_text,
 )
-from keyrung_policies.source import Entry, Node, Place
+from keyrung_policies.source import Entry, Node
 
 ATTRIBUTE_NAME = NameForm(
     pattern=ATTRIBUTE_PATTERN,
@@ -64,6 +69,7 @@ TYPE_FIELDS: dict[str, tuple[str, ...]] = {
     "boolean": (),
     "enum": ("values",),
     "ip": (),
+    "set": ("values", "min_items", "max_items"),
 }
 
 
@@ -116,8 +122,11 @@ def check_level_order(declarations: Declarations, findings: Findings) -> None:
     levels = declarations.good_levels()
     if len(levels) < len(declarations.levels):
         return
-    for found in level_problems(levels):
+    problems = level_problems(levels)
+    for found in problems:
         findings.note(declarations.places["level", found.level], found.problem)
+    for found in [] if problems else unmet_levels(levels):
+        findings.warn(declarations.places["level", found.level], found.problem)
 
 
 def _entries(node: Node, findings: Findings) -> tuple[Entry, ...]:
@@ -142,7 +151,7 @@ def _attribute(node: Node, findings: Findings) -> Attribute | None:
     attribute: Attribute
     match kind:
         case "text":
-            length = fields.read("max_length", _read_length, findings)
+            length = fields.read("max_length", number("max_length", least=1, most=MAX_TEXT_CHARS), findings)
             attribute = TextAttribute(audit=audit, max_length=DEFAULT_TEXT_CHARS if length is None else length)
         case "integer":
             attribute = _integer(fields, audit=audit, findings=findings)
@@ -151,6 +160,8 @@ def _attribute(node: Node, findings: Findings) -> Attribute | None:
         case "enum":
             values = fields.read("values", list_of(read_text), findings) or ()
             attribute = EnumAttribute(audit=audit, values=tuple(sorted(values)))
+        case "set":
+            attribute = _set(fields, audit=audit, findings=findings)
         case _:
             attribute = IpAttribute(audit=audit)
     return attribute if len(findings.errors) == before else None
@@ -170,17 +181,21 @@ def _integer(fields: Fields, *, audit: Audit, findings: Findings) -> IntegerAttr
     return attribute
 
 
-def _read_length(node: Node, findings: Findings) -> int | None:
-    length = read_integer(node, findings)
-    if length is not None and not 1 <= length <= MAX_TEXT_CHARS:
-        findings.add(
-            node.place,
-            "wrong-value",
-            f"max_length is {length} characters",
-            f"write a number from 1 to {MAX_TEXT_CHARS}",
-        )
-        return None
-    return length
+def _set(fields: Fields, *, audit: Audit, findings: Findings) -> SetAttribute:
+    values = fields.read("values", list_of(read_text), findings)
+    # An empty list may be a look-up that failed, so it counts only where the author says that it has a meaning.
+    fewest = fields.read("min_items", number("min_items", least=0, most=MAX_SET_ITEMS), findings)
+    most = fields.read("max_items", number("max_items", least=1, most=MAX_SET_ITEMS), findings)
+    attribute = SetAttribute(
+        audit=audit,
+        values=None if values is None else tuple(sorted(values)),
+        min_items=1 if fewest is None else fewest,
+        max_items=DEFAULT_SET_ITEMS if most is None else most,
+    )
+    largest = fields.entry("max_items") or fields.entry("min_items")
+    if attribute.min_items > attribute.max_items and largest is not None:
+        findings.add(largest.node.place, "bad-range", "min_items is above max_items", "exchange them or correct one")
+    return attribute
 
 
 def _level(node: Node, findings: Findings) -> Level | None:

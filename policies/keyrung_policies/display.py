@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from keyrung_policies.errors import DisplayError, Problem
-from keyrung_policies.model import Attribute, EnumAttribute, IntegerAttribute, Value
+from keyrung_policies.model import Attribute, EnumAttribute, IntegerAttribute, SetAttribute, Value
 
 # Digits after the decimal mark -> currencies (ISO 4217, column "minor unit").
 CURRENCIES_BY_DIGITS: dict[int, tuple[str, ...]] = {
@@ -97,6 +97,13 @@ def template_problem(template: Template, attributes: Mapping[str, Attribute]) ->
                 sentence=f"the attribute {name} is not declared",
                 fix="declare it under `attributes` or correct the name",
             )
+        declared = attributes[name]
+        if isinstance(declared, SetAttribute) and declared.values is None:
+            return Problem(
+                id="display-list",
+                sentence=f"{name} lists free texts, so one text could look like several",
+                fix="declare its `values`, or show another attribute",
+            )
     for part in template.parts:
         if isinstance(part, Field) and part.currency is not None and not _money_fits(part, attributes):
             return Problem(
@@ -128,9 +135,11 @@ def render(template: Template, attributes: Mapping[str, Value]) -> str:
 def _fill(field: Field, attributes: Mapping[str, Value]) -> str:
     value = _present(attributes, field.attribute)
     if field.currency is not None:
-        return money(int(value), str(_present(attributes, field.currency)))
+        return money(int(str(value)), str(_present(attributes, field.currency)))
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, tuple):
+        return ", ".join(escape(item) for item in sorted(set(value)))
     return escape(str(value))
 
 

@@ -35,6 +35,26 @@ class SourceError:
         return f"{self.file}:{self.line}:{self.column}: {self.id}: {self.sentence}; {self.fix}."
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a node begins; line and column count from 1."""
+
+    file: str
+    line: int
+    column: int
+
+    def error(self, problem: Problem) -> SourceError:
+        """Return the problem as an error at this place."""
+        return SourceError(
+            id=problem.id,
+            file=self.file,
+            line=self.line,
+            column=self.column,
+            sentence=problem.sentence,
+            fix=problem.fix,
+        )
+
+
 class PolicyErrors(PolicyError):  # noqa: N818 - the plural says that it carries several
     """All mistakes of all files of a folder, ordered by place."""
 

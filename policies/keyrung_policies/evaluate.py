@@ -11,9 +11,9 @@ from typing import Literal
 
 from keyrung_policies.display import render
 from keyrung_policies.errors import DisplayError, EvaluationError
-from keyrung_policies.model import BINDINGS, Decision, Request, Requirement
-from keyrung_policies.operators import describe
+from keyrung_policies.model import BINDINGS, Batch, Decision, Request, Require, Requirement
 from keyrung_policies.policy_set import Plan, PolicySet, RequirePlan, RulePlan
+from keyrung_policies.values import describe
 
 DEFAULT_DENY = Decision(
     outcome="deny",
@@ -78,6 +78,7 @@ def _step_up(policy: PolicySet, request: Request, rules: list[RequirePlan]) -> D
     demands = [rule.require for rule in rules]
     level = policy.order.join(tuple([demand.level for demand in demands]))
     view = policy.views[level]
+    single_use = any([demand.single_use for demand in demands])
     bound = {binding for demand in demands for binding in demand.bind}
     rule_ids = tuple([rule.id for rule in rules])
     try:
@@ -95,10 +96,22 @@ def _step_up(policy: PolicySet, request: Request, rules: list[RequirePlan]) -> D
             max_age_seconds=min([demand.max_age_seconds for demand in demands]),
             bind=tuple([binding for binding in BINDINGS if binding in bound]),
             display=display,
-            single_use=any([demand.single_use for demand in demands]),
+            single_use=single_use,
+            batch=None if single_use else _smallest_batch(demands),
         ),
         rule_ids=rule_ids,
         reasons=tuple([rule.reason for rule in rules]),
+    )
+
+
+def _smallest_batch(demands: list[Require]) -> Batch | None:
+    """Return the batch that no demand finds too large."""
+    batches = [demand.batch for demand in demands if demand.batch is not None]
+    if not batches:
+        return None
+    return Batch(
+        count=min([batch.count for batch in batches]),
+        within_seconds=min([batch.within_seconds for batch in batches]),
     )
 
 

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from keyrung_policies.errors import PolicyErrors
+from keyrung_policies.errors import Place, PolicyErrors
 from keyrung_policies.reading import Findings
-from keyrung_policies.source import MAX_FILE_BYTES, Place
+from keyrung_policies.source import MAX_FILE_BYTES
 
 
 def read_texts(path: Path, findings: Findings) -> dict[str, bytes]:

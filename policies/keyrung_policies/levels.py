@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from keyrung_policies.errors import Problem
-from keyrung_policies.model import Level
+from keyrung_policies.model import SERVED_FACTORS, Level
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +58,28 @@ def level_problems(levels: Mapping[str, Level]) -> list[LevelProblem]:
         for name in cycles
     ]
     return found if cycles else found + _missing_joins(lower)
+
+
+def unmet_levels(levels: Mapping[str, Level]) -> list[LevelProblem]:
+    """Return the levels that nobody can reach yet, of levels that have no problem."""
+    met = {
+        name
+        for name, level in levels.items()
+        # The verifier takes one factor a step-up, so factors that are asked for together reach nothing yet.
+        if any(len(together) == 1 and together[0] in SERVED_FACTORS for together in level.any_of)
+    }
+    return [
+        LevelProblem(
+            level=name,
+            problem=Problem(
+                id="level-unmet",
+                sentence=f"no step-up reaches the level {name} yet, so a request that requires it never passes",
+                fix=f"add [{'] or ['.join(SERVED_FACTORS)}] to its `any_of`",
+            ),
+        )
+        for name, reaching in level_order(levels).at_or_above.items()
+        if met.isdisjoint(reaching)
+    ]
 
 
 def level_order(levels: Mapping[str, Level]) -> LevelOrder:

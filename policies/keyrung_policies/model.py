@@ -7,7 +7,7 @@ order in which an author wrote things.
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias, get_args
 
 from msgspec import Meta, Struct
 
@@ -21,6 +21,11 @@ MAX_ACTION_CHARS = 128
 DEFAULT_TEXT_CHARS = 256
 MAX_TEXT_CHARS = 4096
 MINUTES_PER_DAY = 24 * 60
+# Most items a list-valued attribute may hold, and what it may hold unless its declaration says otherwise.
+MAX_SET_ITEMS = 1024
+DEFAULT_SET_ITEMS = 64
+# Most requests that one step-up may pay for; a longer job is a service's, not a person's.
+MAX_BATCH_COUNT = 1000
 # Depth of any/all/not; a reviewer cannot follow more, and recursion stays bounded.
 MAX_CONDITION_DEPTH = 16
 
@@ -40,17 +45,27 @@ Acr: TypeAlias = Annotated[str, Meta(pattern=ACR_PATTERN, max_length=128)]
 Integer: TypeAlias = Annotated[int, Meta(ge=-MAX_INTEGER, le=MAX_INTEGER)]
 MinuteOfDay: TypeAlias = Annotated[int, Meta(ge=0, lt=MINUTES_PER_DAY)]
 Audit: TypeAlias = Literal["value", "hash", "omit"]
-Factor: TypeAlias = Literal["otp", "token-signature-origin-bound"]
+Factor: TypeAlias = Literal[
+    "otp",
+    "urn:keyrung:possession",
+    "webauthn-uv",
+    "webauthn-uv-attested",
+    "token-signature-origin-bound",
+    "token-signature-attested",
+]
 Binding: TypeAlias = Literal["method", "uri", "body"]
 Trigger: TypeAlias = Literal["risk", "resource", "compliance"]
 Ordering: TypeAlias = Literal["gt", "gte", "lt", "lte"]
 Outcome: TypeAlias = Literal["allow", "step_up", "deny"]
-Value: TypeAlias = str | int | bool
+Value: TypeAlias = str | int | bool | tuple[str, ...]
 
 AUDITS: tuple[Audit, ...] = ("value", "hash", "omit")
-FACTORS: tuple[Factor, ...] = ("otp", "token-signature-origin-bound")
+FACTORS: tuple[Factor, ...] = get_args(Factor)
+# What the verifier of this version can check; it takes one factor a step-up.
+SERVED_FACTORS: tuple[Factor, ...] = ("otp", "token-signature-origin-bound")
 BINDINGS: tuple[Binding, ...] = ("method", "uri", "body")
 TRIGGERS: tuple[Trigger, ...] = ("risk", "resource", "compliance")
+OUTCOMES: tuple[Outcome, ...] = ("allow", "step_up", "deny")
 ORDERINGS: tuple[Ordering, ...] = ("gt", "gte", "lt", "lte")
 
 
@@ -92,7 +107,16 @@ class IpAttribute(Record, frozen=True, kw_only=True, tag="ip", tag_field="type")
     audit: Audit
 
 
-Attribute: TypeAlias = TextAttribute | IntegerAttribute | BooleanAttribute | EnumAttribute | IpAttribute
+class SetAttribute(Record, frozen=True, kw_only=True, tag="set", tag_field="type"):
+    """A list of texts whose order means nothing: of the declared ones, or of any where `values` is None."""
+
+    audit: Audit
+    values: Annotated[tuple[str, ...], Meta(min_length=1)] | None
+    min_items: Annotated[int, Meta(ge=0, le=MAX_SET_ITEMS)]
+    max_items: Annotated[int, Meta(ge=1, le=MAX_SET_ITEMS)]
+
+
+Attribute: TypeAlias = TextAttribute | IntegerAttribute | BooleanAttribute | EnumAttribute | IpAttribute | SetAttribute
 
 
 class Equals(Record, frozen=True, kw_only=True, tag="eq", tag_field="op"):
@@ -131,6 +155,13 @@ class Cidr(Record, frozen=True, kw_only=True, tag="cidr", tag_field="op"):
     networks: Annotated[tuple[str, ...], Meta(min_length=1)]
 
 
+class Has(Record, frozen=True, kw_only=True, tag="has", tag_field="op"):
+    """The set attribute has this item."""
+
+    attribute: AttributeName
+    value: str
+
+
 class TimeWindow(Record, frozen=True, kw_only=True, tag="time", tag_field="op"):
     """The time of day in UTC lies in [start, end); a start after the end runs over midnight."""
 
@@ -156,8 +187,8 @@ class Not(Record, frozen=True, kw_only=True, tag="not", tag_field="op"):
     part: "Condition"
 
 
-AttributeTest: TypeAlias = Equals | OneOf | Ordered | Glob | Cidr
-Condition: TypeAlias = Equals | OneOf | Ordered | Glob | Cidr | TimeWindow | All | Any | Not
+AttributeTest: TypeAlias = Equals | OneOf | Ordered | Glob | Cidr | Has
+Condition: TypeAlias = Equals | OneOf | Ordered | Glob | Cidr | Has | TimeWindow | All | Any | Not
 
 
 class Level(Record, frozen=True, kw_only=True):
@@ -176,6 +207,13 @@ class Deny(Record, frozen=True, kw_only=True, tag="deny", tag_field="effect"):
     """The request is refused, whatever other rules say."""
 
 
+class Batch(Record, frozen=True, kw_only=True):
+    """One step-up pays for at most `count` requests, all within `within_seconds` after it."""
+
+    count: Annotated[int, Meta(ge=2, le=MAX_BATCH_COUNT)]
+    within_seconds: Annotated[int, Meta(ge=1, le=MAX_AGE_SECONDS)]
+
+
 class Require(Record, frozen=True, kw_only=True, tag="require", tag_field="effect"):
     """The request passes after a step-up of this level that is not older than `max_age_seconds`."""
 
@@ -183,6 +221,7 @@ class Require(Record, frozen=True, kw_only=True, tag="require", tag_field="effec
     max_age_seconds: Annotated[int, Meta(ge=0, le=MAX_AGE_SECONDS)]
     bind: tuple[Binding, ...]
     single_use: bool
+    batch: Batch | None
     display: str | None
 
 
@@ -218,7 +257,7 @@ class Requirement(Struct, frozen=True, kw_only=True):
     """What a step-up must reach.
 
     `acr_values` and `any_of` name the level first and then every level above it, because each of them
-    is good enough. `display` is filled and escaped.
+    is good enough. `display` is filled and escaped. At most one of `single_use` and `batch` limits how often it pays.
     """
 
     level: str
@@ -229,6 +268,7 @@ class Requirement(Struct, frozen=True, kw_only=True):
     bind: tuple[str, ...]
     display: str | None
     single_use: bool = True
+    batch: Batch | None = None
 
 
 class Decision(Struct, frozen=True, kw_only=True):

@@ -8,7 +8,7 @@ exactly what `compile_condition` can compute without a type error. The same chec
 import operator
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network
 from typing import TypeAlias
 
 from keyrung_policies.errors import Problem
@@ -23,19 +23,21 @@ from keyrung_policies.model import (
     EnumAttribute,
     Equals,
     Glob,
+    Has,
     IntegerAttribute,
     IpAttribute,
     Not,
     OneOf,
     Ordered,
+    SetAttribute,
     TextAttribute,
     TimeWindow,
     Value,
 )
+from keyrung_policies.values import Check, compile_check, compile_item_check, describe, parse_address, parse_network
 
 Attributes: TypeAlias = Mapping[str, Value]
 Predicate: TypeAlias = Callable[[Attributes, datetime], bool]
-Check: TypeAlias = Callable[[object], bool]
 
 MINUTES_PER_HOUR = 60
 
@@ -46,6 +48,7 @@ OPERANDS: dict[type[AttributeTest], tuple[type[Attribute], ...]] = {
     Ordered: (IntegerAttribute,),
     Glob: (TextAttribute,),
     Cidr: (IpAttribute,),
+    Has: (SetAttribute,),
 }
 TYPE_NAMES: dict[type[Attribute], str] = {
     TextAttribute: "text",
@@ -53,6 +56,7 @@ TYPE_NAMES: dict[type[Attribute], str] = {
     BooleanAttribute: "boolean",
     EnumAttribute: "enum",
     IpAttribute: "ip",
+    SetAttribute: "set",
 }
 ORDERING_FUNCTIONS: dict[str, Callable[[int, int], bool]] = {
     "gt": operator.gt,
@@ -60,42 +64,6 @@ ORDERING_FUNCTIONS: dict[str, Callable[[int, int], bool]] = {
     "lt": operator.lt,
     "lte": operator.le,
 }
-
-
-def compile_check(attribute: Attribute) -> Check:
-    """Return a function that says whether a value is one the declaration admits; a bool is never an integer here."""
-    match attribute:
-        case BooleanAttribute():
-            return lambda value: value is True or value is False
-        case IntegerAttribute(min=least, max=most):
-            return lambda value: type(value) is int and least <= value <= most
-        case TextAttribute(max_length=most):
-            return lambda value: type(value) is str and len(value) <= most
-        case EnumAttribute(values=values):
-            members = frozenset(values)
-            return lambda value: type(value) is str and value in members
-        case IpAttribute():
-            return lambda value: type(value) is str and parse_address(value) is not None
-
-
-def value_fits(attribute: Attribute, value: object) -> bool:
-    """Return whether a value is one that the declaration admits."""
-    return compile_check(attribute)(value)
-
-
-def describe(attribute: Attribute) -> str:
-    """Return in words which values the declaration admits."""
-    match attribute:
-        case BooleanAttribute():
-            return "true or false"
-        case IntegerAttribute(min=least, max=most):
-            return f"an integer from {least} to {most}"
-        case TextAttribute(max_length=most):
-            return f"a text of at most {most} characters"
-        case EnumAttribute(values=values):
-            return f"one of {', '.join(values)}"
-        case IpAttribute():
-            return "an IPv4 or IPv6 address"
 
 
 def find_test_problem(test: AttributeTest, attributes: Mapping[str, Attribute]) -> Problem | None:
@@ -130,6 +98,8 @@ def _operator_name(test: AttributeTest) -> str:
             return "glob"
         case Cidr():
             return "cidr"
+        case Has():
+            return "has"
 
 
 def _operand_problem(test: AttributeTest, attribute: Attribute) -> Problem | None:
@@ -137,15 +107,7 @@ def _operand_problem(test: AttributeTest, attribute: Attribute) -> Problem | Non
         return next((_network_problem(text) for text in test.networks if parse_network(text) is None), None)
     if isinstance(test, Glob):
         return None
-    operands: tuple[object, ...]
-    match test:
-        case Equals(value=value):
-            operands = (value,)
-        case OneOf(values=values):
-            operands = values
-        case Ordered(bound=bound):
-            operands = (bound,)
-    if all(value_fits(attribute, operand) for operand in operands):
+    if all(map(_operand_check(test, attribute), _operands(test))):
         return None
     return Problem(
         id="value-mismatch",
@@ -154,35 +116,28 @@ def _operand_problem(test: AttributeTest, attribute: Attribute) -> Problem | Non
     )
 
 
+def _operands(test: Equals | OneOf | Ordered | Has) -> tuple[object, ...]:
+    match test:
+        case Equals(value=value) | Has(value=value):
+            return (value,)
+        case OneOf(values=values):
+            return values
+        case Ordered(bound=bound):
+            return (bound,)
+
+
+def _operand_check(test: AttributeTest, attribute: Attribute) -> Check:
+    if isinstance(test, Has) and isinstance(attribute, SetAttribute):
+        return compile_item_check(attribute)
+    return compile_check(attribute)
+
+
 def _network_problem(text: str) -> Problem:
     return Problem(
         id="bad-cidr",
         sentence=f"{text!r} is not a network in canonical form",
         fix="write it like 10.0.0.0/8 or 2001:db8::/32, with no bits set after the prefix",
     )
-
-
-def parse_address(text: str) -> IPv4Address | IPv6Address | None:
-    """Return the address, an IPv4-mapped one as IPv4 so that it cannot slip past an IPv4 network."""
-    try:
-        address = ip_address(text)
-    except ValueError:
-        return None
-    if isinstance(address, IPv6Address):
-        # A zone (RFC 4007 section 11) has a meaning on one host only.
-        if address.scope_id is not None:
-            return None
-        return address.ipv4_mapped or address
-    return address
-
-
-def parse_network(text: str) -> IPv4Network | IPv6Network | None:
-    """Return the network if the text is its one canonical form."""
-    try:
-        network = ip_network(text)
-    except ValueError:
-        return None
-    return network if str(network) == text else None
 
 
 def glob_matches(pieces: tuple[str, ...], text: str) -> bool:
@@ -257,6 +212,8 @@ def _compile_test(test: AttributeTest) -> Predicate:
         case Ordered(ordering=ordering, bound=bound):
             compare = ORDERING_FUNCTIONS[ordering]
             return lambda attributes, _now: compare(attributes[name], bound)  # type: ignore[arg-type] # checked before
+        case Has(value=value):
+            return lambda attributes, _now: value in attributes[name]  # type: ignore[operator] # checked before
         case Glob(pattern=pattern):
             pieces = tuple(pattern.split("*"))
             return lambda attributes, _now: glob_matches(pieces, attributes[name])  # type: ignore[arg-type] # checked before

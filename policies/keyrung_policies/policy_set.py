@@ -12,17 +12,16 @@ from datetime import datetime
 from keyrung_policies.display import Template, parse_template, template_problem
 from keyrung_policies.errors import PolicyModelError, Problem
 from keyrung_policies.levels import LevelOrder, level_order, level_problems
-from keyrung_policies.model import ACTION_NAME_PATTERN, MAX_ACTION_CHARS, Allow, Deny, Document, Require, Rule
+from keyrung_policies.model import ACTION_NAME_PATTERN, BINDINGS, MAX_ACTION_CHARS, Allow, Deny, Document, Require, Rule
 from keyrung_policies.operators import (
     Attributes,
-    Check,
     Predicate,
-    compile_check,
     compile_condition,
     condition_tests,
     find_test_problem,
     needed_attributes,
 )
+from keyrung_policies.values import Check, compile_check
 
 _ACTION_NAME = re.compile(ACTION_NAME_PATTERN)
 
@@ -122,10 +121,27 @@ def rule_problem(rule: Rule, document: Document) -> Problem | None:
         return None
     if rule.then.level not in document.levels:
         return unknown_level(rule.then.level)
-    if rule.then.display is None:
-        return None
+    problem = require_problem(rule.then)
+    if problem is not None or rule.then.display is None:
+        return problem
     template = parse_template(rule.then.display)
     return template if isinstance(template, Problem) else template_problem(template, document.attributes)
+
+
+def require_problem(require: Require) -> Problem | None:
+    """Return why a requirement contradicts itself, or None."""
+    if require.batch is not None and require.single_use:
+        return Problem(
+            id="batch-single-use", sentence="a step-up that pays once pays for no batch", fix="remove single_use"
+        )
+    # Zero seconds are no age a person could meet: they mean a step-up for this very request and no other.
+    if require.max_age_seconds == 0 and (require.bind != BINDINGS or not require.single_use):
+        return Problem(
+            id="zero-age-reused",
+            sentence="max_age 0s means this request only, but the step-up could pay for another one",
+            fix="leave out bind, single_use and batch, or write a longer max_age",
+        )
+    return None
 
 
 def unknown_level(name: str) -> Problem:

@@ -9,9 +9,9 @@ from collections.abc import Sequence as Items
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from keyrung_policies.errors import Problem, SourceError
+from keyrung_policies.errors import Place, Problem, SourceError
 from keyrung_policies.model import MAX_INTEGER
-from keyrung_policies.source import Entry, Mapping, Node, Place, Scalar, Sequence
+from keyrung_policies.source import Entry, Mapping, Node, Scalar, Sequence
 
 T = TypeVar("T")
 
@@ -22,9 +22,10 @@ _NUMBER = re.compile(r"[0-9]+")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Findings:
-    """The errors found so far, in the order of discovery."""
+    """The errors found so far, in the order of discovery, and warnings, which stop nothing."""
 
     errors: list[SourceError] = field(default_factory=list)
+    warnings: list[SourceError] = field(default_factory=list)
 
     def add(self, place: Place, problem_id: str, sentence: str, fix: str) -> None:
         """Note a mistake at a place."""
@@ -33,6 +34,10 @@ class Findings:
     def note(self, place: Place, problem: Problem) -> None:
         """Note a problem at a place."""
         self.errors.append(place.error(problem))
+
+    def warn(self, place: Place, problem: Problem) -> None:
+        """Note something that is allowed and probably not meant."""
+        self.warnings.append(place.error(problem))
 
 
 class Fields:
@@ -111,6 +116,19 @@ def read_integer(node: Node, findings: Findings) -> int | None:
         return None
     wrong_type(node, findings, "an integer", "write it in decimal digits without separators")
     return None
+
+
+def number(name: str, *, least: int, most: int) -> Callable[[Node, Findings], int | None]:
+    """Return a reader of an integer field within bounds, both included."""
+
+    def read(node: Node, findings: Findings) -> int | None:
+        value = read_integer(node, findings)
+        if value is not None and not least <= value <= most:
+            findings.add(node.place, "wrong-value", f"{name} is {value}", f"write a number from {least} to {most}")
+            return None
+        return value
+
+    return read
 
 
 def read_boolean(node: Node, findings: Findings) -> bool | None:

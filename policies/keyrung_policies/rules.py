@@ -4,37 +4,10 @@ from dataclasses import dataclass
 
 from keyrung_policies.conditions import ConditionReader
 from keyrung_policies.declarations import SLUG, Declarations
-from keyrung_policies.display import parse_template, template_problem
-from keyrung_policies.errors import Problem
-from keyrung_policies.model import (
-    ACTION_PATTERN,
-    BINDINGS,
-    MAX_ACTION_CHARS,
-    MAX_AGE_SECONDS,
-    TRIGGERS,
-    Allow,
-    Binding,
-    Deny,
-    Effect,
-    Require,
-    Rule,
-    Trigger,
-)
-from keyrung_policies.policy_set import unknown_level
-from keyrung_policies.reading import (
-    Fields,
-    Findings,
-    NameForm,
-    choice,
-    list_of,
-    read_boolean,
-    read_duration_seconds,
-    read_items,
-    read_mapping,
-    read_text,
-    read_true,
-)
-from keyrung_policies.source import Entry, Mapping, Node, Sequence
+from keyrung_policies.model import ACTION_PATTERN, MAX_ACTION_CHARS, TRIGGERS, Allow, Deny, Effect, Rule, Trigger
+from keyrung_policies.reading import Fields, Findings, NameForm, choice, list_of, read_items, read_mapping, read_true
+from keyrung_policies.requirements import RequireReader
+from keyrung_policies.source import Mapping, Node
 
 ACTION = NameForm(
     pattern=ACTION_PATTERN,
@@ -43,8 +16,6 @@ ACTION = NameForm(
     fix="write a name like payments.transfer, a prefix like payments.*, or * for all",
 )
 EFFECTS = ("require", "deny", "allow")
-# A text the user approves is only worth something if the request it was filled from cannot change after.
-SHOWN_BINDINGS: tuple[Binding, ...] = ("uri", "body")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,73 +77,9 @@ class RuleReader:
             )
         match chosen[0]:
             case "require":
-                return fields.read("require", lambda node, _findings: self._require(node, display), self.findings)
+                require = RequireReader(declarations=self.declarations, findings=self.findings)
+                return fields.read("require", lambda node, _findings: require.read(node, display), self.findings)
             case "deny":
                 return Deny() if fields.read("deny", read_true, self.findings) else None
             case _:
                 return Allow() if fields.read("allow", read_true, self.findings) else None
-
-    def _require(self, node: Node, display: Entry | None) -> Require | None:
-        mapping = read_mapping(node, self.findings)
-        if mapping is None:
-            return None
-        fields = Fields(mapping, self.findings, required=("level", "max_age"), optional=("bind", "single_use"))
-        level = fields.read("level", self._level, self.findings)
-        max_age_seconds = fields.read("max_age", _read_max_age, self.findings)
-        bind = fields.read("bind", _read_bind, self.findings)
-        single_use = fields.read("single_use", read_boolean, self.findings)
-        bound = BINDINGS if bind is None else bind
-        text = None if display is None else self._display(display, bound)
-        if level is None or max_age_seconds is None:
-            return None
-        return Require(
-            level=level,
-            max_age_seconds=max_age_seconds,
-            bind=bound,
-            single_use=True if single_use is None else single_use,
-            display=text,
-        )
-
-    def _level(self, node: Node, findings: Findings) -> str | None:
-        name = read_text(node, findings)
-        if name is not None and name not in self.declarations.levels:
-            findings.note(node.place, unknown_level(name))
-            return None
-        return name
-
-    def _display(self, display: Entry, bound: tuple[Binding, ...]) -> str | None:
-        text = read_text(display.node, self.findings)
-        if text is None:
-            return None
-        template = parse_template(text)
-        if isinstance(template, Problem):
-            self.findings.note(display.node.place, template)
-            return None
-        if all(self.declarations.attributes.get(name, ...) is not None for name in template.attributes()):
-            problem = template_problem(template, self.declarations.good_attributes())
-            if problem is not None:
-                self.findings.note(display.node.place, problem)
-        if template.attributes() and not set(SHOWN_BINDINGS) <= set(bound):
-            self.findings.add(
-                display.place,
-                "display-unbound",
-                "the display text shows attributes of a request that could change after the approval",
-                "bind uri and body",
-            )
-        return text
-
-
-def _read_max_age(node: Node, findings: Findings) -> int | None:
-    seconds = read_duration_seconds(node, findings)
-    if seconds is not None and seconds > MAX_AGE_SECONDS:
-        findings.add(node.place, "bad-duration", "max_age is longer than a day", "write 24h or less")
-        return None
-    return seconds
-
-
-def _read_bind(node: Node, findings: Findings) -> tuple[Binding, ...] | None:
-    # An empty list is a statement here: this step-up is bound to no part of the request.
-    if isinstance(node, Sequence) and not node.items:
-        return ()
-    parts = list_of(choice(BINDINGS))(node, findings)
-    return None if parts is None else tuple(binding for binding in BINDINGS if binding in parts)

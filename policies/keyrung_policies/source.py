@@ -11,7 +11,7 @@ from typing import Literal, Protocol, TypeAlias
 
 import yaml
 
-from keyrung_policies.errors import Problem, SourceError
+from keyrung_policies.errors import Place, Problem, SourceError
 
 # A reviewer cannot read more, and it bounds the work on a hostile file.
 MAX_FILE_BYTES = 1024 * 1024
@@ -26,26 +26,6 @@ _MAX_INTEGER_CHARS = 20
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _BOOLEANS = {"true": True, "false": False}
 _TAG = "tag:yaml.org,2002:"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """Where a node begins; line and column count from 1."""
-
-    file: str
-    line: int
-    column: int
-
-    def error(self, problem: Problem) -> SourceError:
-        """Return the problem as an error at this place."""
-        return SourceError(
-            id=problem.id,
-            file=self.file,
-            line=self.line,
-            column=self.column,
-            sentence=problem.sentence,
-            fix=problem.fix,
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -55,6 +55,7 @@ def _mistakes() -> list[tuple[str, bytes, str]]:
 
 
 MISTAKES = _mistakes()
+WARNING_IDS = {"level-unmet"}
 FOLDER_IDS = {"folder-unreadable", "file-suffix", "file-unreadable", "no-files"}
 
 
@@ -67,7 +68,7 @@ def test_mistake_is_told_with_its_place_and_its_fix(name: str, text: bytes, mess
 
 
 def test_every_error_id_of_the_package_has_a_failing_example() -> None:
-    assert _ids_in_source() == {name.partition(" ")[0] for name, _, _ in MISTAKES} | FOLDER_IDS
+    assert _ids_in_source() == {name.partition(" ")[0] for name, _, _ in MISTAKES} | FOLDER_IDS | WARNING_IDS
 
 
 def _ids_in_source() -> set[str]:
@@ -149,3 +150,23 @@ def test_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     assert str(caught.value).removeprefix(f"{tmp_path}/") == (
         "folder.yaml:1:1: file-unreadable: the file cannot be read (Is a directory); check its kind and permissions."
     )
+
+
+def test_level_that_no_served_factor_reaches_is_a_warning_with_its_place() -> None:
+    text = HEAD + "levels:\n"
+    text += "  hard: {acr: h, any_of: [[webauthn-uv-attested], [otp, token-signature-origin-bound]], above: [easy]}\n"
+    text += "  easy: {acr: e, any_of: [[webauthn-uv], [otp]]}\nrules: [{id: one, actions: [a.b], allow: true}]\n"
+    (warning,) = compile_texts({"policy.yaml": text.encode()}).warnings
+    assert str(warning) == (
+        "policy.yaml:4:3: level-unmet: no step-up reaches the level hard yet, so a request that requires it never "
+        "passes; add [otp] or [token-signature-origin-bound] to its `any_of`."
+    )
+
+
+def test_level_below_a_reached_one_is_reached() -> None:
+    text = (
+        HEAD
+        + "levels:\n  low: {acr: low, any_of: [[webauthn-uv]]}\n  high: {acr: high, any_of: [[otp]], above: [low]}\n"
+    )
+    text += "rules: [{id: one, actions: [a.b], allow: true}]\n"
+    assert compile_texts({"policy.yaml": text.encode()}).warnings == ()

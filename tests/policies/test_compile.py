@@ -108,7 +108,7 @@ def test_step_up_binds_everything_and_is_single_use_unless_said_otherwise() -> N
     rule = {"id": "one", "actions": ["a"], "require": {"level": "low", "max_age": "2h"}}
     effect = compiled({**HEAD, "levels": LEVELS, "rules": [rule]}).document.rules["one"].then
     assert effect == Require(
-        level="low", max_age_seconds=7200, bind=("method", "uri", "body"), single_use=True, display=None
+        level="low", max_age_seconds=7200, bind=("method", "uri", "body"), single_use=True, batch=None, display=None
     )
 
 

@@ -39,7 +39,7 @@ rules:
     when: {resource.n: {gt: 50}}
     require: {level: right, max_age: 2m, bind: [method]}
   - {id: odd, actions: ["*"], when: {signal.odd: true}, deny: true}
-  - {id: stamp, actions: [doc.stamp.final], require: {level: low, max_age: 0s, single_use: false, bind: []}}
+  - {id: stamp, actions: [doc.stamp.final], require: {level: low, max_age: 1s, single_use: false, bind: []}}
 """
 CALM: dict[str, Value] = {"signal.odd": False, "resource.n": 1, "resource.name": "plan"}
 
@@ -94,7 +94,7 @@ def test_requirement_names_its_level_first_and_every_level_above(policy: PolicyS
         ("otp", "token-signature-origin-bound"),
         ("token-signature-origin-bound",),
     )
-    assert (requirement.max_age_seconds, requirement.bind, requirement.single_use) == (0, (), False)
+    assert (requirement.max_age_seconds, requirement.bind, requirement.single_use) == (1, (), False)
 
 
 @pytest.mark.parametrize("name", ["signal.odd", "resource.n"])
@@ -169,9 +169,9 @@ def test_time_without_a_zone_is_an_error_and_not_a_decision(policy: PolicySet) -
 @pytest.mark.parametrize(
     "then",
     [
-        Require(level="none", max_age_seconds=1, bind=(), single_use=True, display=None),
-        Require(level="low", max_age_seconds=1, bind=(), single_use=True, display="{resource.gone}"),
-        Require(level="low", max_age_seconds=1, bind=(), single_use=True, display="{"),
+        Require(level="none", max_age_seconds=1, bind=(), single_use=True, batch=None, display=None),
+        Require(level="low", max_age_seconds=1, bind=(), single_use=True, batch=None, display="{resource.gone}"),
+        Require(level="low", max_age_seconds=1, bind=(), single_use=True, batch=None, display="{"),
     ],
 )
 def test_document_that_contradicts_itself_becomes_no_policy(policy: PolicySet, then: Require) -> None:

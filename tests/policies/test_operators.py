@@ -26,7 +26,8 @@ from keyrung_policies.model import (
     TimeWindow,
     Value,
 )
-from keyrung_policies.operators import compile_condition, glob_matches, needed_attributes, value_fits
+from keyrung_policies.operators import compile_condition, glob_matches, needed_attributes
+from keyrung_policies.values import value_fits
 
 NOON = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 NAME = "resource.x"

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from keyrung_policies.cases import OUTCOMES, run_cases
+from keyrung_policies.cases import run_cases
 from keyrung_policies.compile import compile_texts
 from keyrung_policies.conditions import OPERATORS
 from keyrung_policies.declarations import TYPE_FIELDS
-from keyrung_policies.model import AUDITS, BINDINGS, FACTORS, TRIGGERS
+from keyrung_policies.model import AUDITS, BINDINGS, FACTORS, OUTCOMES, TRIGGERS
 from keyrung_policies.rules import EFFECTS
 
 README = (Path(__file__).parents[2] / "policies" / "README.md").read_text()

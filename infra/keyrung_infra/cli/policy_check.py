@@ -4,7 +4,15 @@ from pathlib import Path
 
 import click
 
-from keyrung_infra.cli.policy_common import count, finish, json_option, policy_argument, policy_path, read_policy
+from keyrung_infra.cli.policy_common import (
+    as_objects,
+    count,
+    finish,
+    json_option,
+    policy_argument,
+    policy_path,
+    read_policy,
+)
 from keyrung_policies.bundle import policy_digest
 
 
@@ -20,5 +28,8 @@ def command(path: Path | None, as_json: bool) -> None:
     document = compiled.policy.document
     digest = policy_digest(compiled.policy)
     if as_json:
-        finish({"ok": True, "errors": [], "digest": digest, "rules": len(document.rules)})
+        warnings = as_objects(compiled.warnings)
+        finish({"ok": True, "errors": [], "warnings": warnings, "digest": digest, "rules": len(document.rules)})
+    for warning in compiled.warnings:
+        click.echo(f"{warning} (warning)", err=True)
     click.echo(f"{policy_path(path)}: {count(len(document.rules), 'rule')}, no mistakes\n  digest {digest}")

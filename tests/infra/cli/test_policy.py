@@ -48,7 +48,7 @@ def test_check_tells_every_mistake_with_a_place_that_opens_from_here(
     assert (code, out) == (1, "")
     assert [line.partition(": ")[0] for line in err.splitlines()] == [
         "rules/one.yaml:4:5",
-        "rules/one.yaml:4:28",
+        "rules/one.yaml:4:27",
         "rules/one.yaml:5:1",
         "3 mistakes",
     ]
