@@ -159,8 +159,23 @@ class KeyManager(Protocol):
         """Read the key back; raise `KeyMissingError` when the store has no such key."""
         ...
 
+    def names(self, vault: VaultUri) -> list[str]:
+        """Return the name of every key in the vault, sorted, whoever made it; raise `KeyMissingError` without a vault.
+
+        A key that the store has under no name, or under one that no URI of ours can have, is told by some text that is
+        no name of ours either.
+        """
+        ...
+
+    def required(self, spec: KeySpec) -> Mapping[str, AttributeValue]:
+        """Return the attributes that a key of ``spec`` must report, each with the only good value."""
+        ...
+
     def deviations(self, spec: KeySpec, found: KeyDescription) -> list[str]:
-        """Return the names of attributes in which ``found`` falls short of ``spec``; empty when none does."""
+        """Return the names of attributes in which ``found`` falls short of ``spec``; empty when none does.
+
+        A name that `required` does not have is the store's name for the algorithm.
+        """
         ...
 
     def destroy(self, uri: KeyUri) -> None:

@@ -31,6 +31,7 @@ class CoreContract:
         "create": lambda manager, uri: manager.create(spec(uri)),
         "describe": lambda manager, uri: manager.describe(uri),
         "destroy": lambda manager, uri: manager.destroy(uri),
+        "names": lambda manager, uri: manager.names(uri.vault_uri),
     }
 
     @pytest.fixture
@@ -51,6 +52,11 @@ class CoreContract:
     @pytest.fixture
     def weak(self) -> tuple[KeyUri, str]:
         """A key that something else made too weak, and the name of the attribute."""
+        raise NotImplementedError
+
+    @pytest.fixture
+    def make_foreign(self) -> Callable[[str], None]:
+        """A function that makes a key under a name, without any of our code."""
         raise NotImplementedError
 
     @pytest.fixture
@@ -136,6 +142,36 @@ class CoreContract:
         manager.destroy(declared.uri)
         with pytest.raises(KeyMissingError):
             other.describe(declared.uri)
+
+    def test_every_key_of_a_vault_is_named_whoever_made_it(
+        self, declared: KeySpec, vault: VaultUri, manager: KeyManager, make_foreign: Callable[[str], None]
+    ) -> None:
+        foreign = f"foreign-{secrets.token_hex(6)}"
+        manager.create(declared)
+        make_foreign(foreign)
+        found = manager.names(vault)
+        assert {declared.uri.name, foreign} <= set(found)
+        assert found == sorted(set(found))
+        manager.destroy(declared.uri)
+        assert declared.uri.name not in manager.names(vault)
+
+    def test_a_vault_without_keys_has_no_names(self, empty_vault: tuple[KeyManager, VaultUri, bool]) -> None:
+        manager, vault, _ = empty_vault
+        assert manager.names(vault) == []
+
+    def test_a_vault_that_is_not_there_has_no_list_of_names(
+        self, empty_vault: tuple[KeyManager, VaultUri, bool]
+    ) -> None:
+        manager, vault, makes_vaults = empty_vault
+        manager.remove_vault(vault)
+        if makes_vaults:
+            with pytest.raises(KeyMissingError):
+                manager.names(vault)
+
+    def test_what_a_good_key_reports_is_what_is_required(self, declared: KeySpec, manager: KeyManager) -> None:
+        made, required = manager.create(declared), manager.required(declared)
+        assert required
+        assert {name: made.attributes[name] for name in required} == required
 
     def test_a_weak_key_is_told_by_the_attribute(self, weak: tuple[KeyUri, str], manager: KeyManager) -> None:
         uri, attribute = weak

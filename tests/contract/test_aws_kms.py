@@ -49,6 +49,15 @@ class TestAwsKms(CoreContract, SigningContract, SealingContract):
     def empty_vault(self, vault: VaultUri) -> tuple[KeyManager, VaultUri, bool]:
         return kms_manager(), vault, False
 
+    @pytest.fixture
+    def make_foreign(self) -> Callable[[str], None]:
+        def make(name: str) -> None:
+            client = kms_client()
+            key = client.create_key(**_GOOD)["KeyMetadata"]["KeyId"]
+            client.create_alias(AliasName=f"alias/{name}", TargetKeyId=key)
+
+        return make
+
     @pytest.fixture(params=list(_WEAKNESSES))
     def weak(self, request: pytest.FixtureRequest, uri: KeyUri) -> tuple[KeyUri, str]:
         client = kms_client()

@@ -81,6 +81,14 @@ class TestPkcs11(CoreContract, SigningContract, EscrowingContract):
     def empty_vault(self, softhsm_token: SoftHsmToken, vault: VaultUri) -> tuple[KeyManager, VaultUri, bool]:
         return token_manager(softhsm_token), vault, False
 
+    @pytest.fixture
+    def make_foreign(self, softhsm_token: SoftHsmToken) -> Callable[[str], None]:
+        def make(name: str) -> None:
+            with raw_session(softhsm_token) as session:
+                generate_raw(session, name, {})
+
+        return make
+
     @pytest.fixture(params=[*_WEAKNESSES, "CKA_LOCAL"])
     def weak(self, request: pytest.FixtureRequest, softhsm_token: SoftHsmToken, uri: KeyUri) -> tuple[KeyUri, str]:
         with raw_session(softhsm_token) as session:

@@ -63,6 +63,11 @@ class TestSoftware(CoreContract, SigningContract, SealingContract):
     def empty_vault(self, tmp_path: Path, vault: VaultUri) -> tuple[KeyManager, VaultUri, bool]:
         return _manager(tmp_path), vault, True
 
+    @pytest.fixture
+    def make_foreign(self, tmp_path: Path, vault: VaultUri) -> Callable[[str], None]:
+        folder = tmp_path / "keys-at-rest" / vault.vault
+        return lambda name: (folder / f"{name}.key").touch()
+
     @pytest.fixture(params=list(_WEAKNESSES))
     def weak(
         self, request: pytest.FixtureRequest, manager: KeyManager, uri: KeyUri, tmp_path: Path

@@ -117,6 +117,10 @@ class TestTransit(CoreContract, SigningContract, SealingContract, RotatingContra
     def empty_vault(self, own_openbao: OpenBaoServer) -> tuple[KeyManager, VaultUri, bool]:
         return vault_manager(own_openbao.settings("deployer")), _VAULT, True
 
+    @pytest.fixture
+    def make_foreign(self, client: Client) -> Callable[[str], None]:
+        return lambda name: _make(client, name)
+
     @pytest.fixture(params=list(_WEAKNESSES))
     def weak(self, request: pytest.FixtureRequest, client: Client, uri: KeyUri) -> tuple[KeyUri, str]:
         _WEAKNESSES[request.param](client, uri.name)

@@ -130,14 +130,19 @@ class AwsKmsKeyManager:
             },
         )
 
+    def names(self, vault: VaultUri) -> list[str]:
+        """Return the aliases of the region but for those that AWS predefines; a key without alias has no name."""
+        entries = self._kms.pages("list_aliases", "Aliases", region=vault.vault, what=str(vault))
+        return sorted(keys.alias_name(entry) for entry in entries if keys.is_ours_to_see(entry))
+
+    def required(self, spec: KeySpec) -> Mapping[str, AttributeValue]:
+        """Return what DescribeKey must say of the key."""
+        row = algorithm(spec.algorithm)
+        return {**_REQUIRED, "KeyUsage": keys.usage(row), "KeySpec": row.kms}
+
     def deviations(self, spec: KeySpec, found: KeyDescription) -> list[str]:
         """Return the attributes, as KMS names them, that are not as a key's must be."""
-        wrong = [name for name, value in _REQUIRED.items() if found.attributes.get(name) != value]
-        if found.attributes.get("KeyUsage") != keys.usage(algorithm(spec.algorithm)):
-            wrong.append("KeyUsage")
-        if found.algorithm != spec.algorithm:
-            wrong.append("KeySpec")
-        return wrong
+        return [name for name, value in self.required(spec).items() if found.attributes.get(name) != value]
 
     def destroy(self, uri: KeyUri) -> None:
         """Schedule the key's deletion, then remove the alias; in this order a crash leaves no living key behind."""

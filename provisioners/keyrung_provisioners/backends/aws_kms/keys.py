@@ -22,6 +22,16 @@ def alias(uri: KeyUri) -> str:
     return f"alias/{uri.name}"
 
 
+def alias_name(entry: Answer) -> str:
+    """Return the name in an entry of ListAliases."""
+    return str(entry["AliasName"]).removeprefix("alias/")
+
+
+def is_ours_to_see(entry: Answer) -> bool:
+    """Return whether an entry of ListAliases stands for a key of the account's owner: AWS's own begin with aws/."""
+    return "TargetKeyId" in entry and not alias_name(entry).startswith("aws/")
+
+
 def usage(row: Algorithm) -> str:
     """Return the one KeyUsage of an algorithm's keys."""
     return "ENCRYPT_DECRYPT" if row.symmetric else "SIGN_VERIFY"

@@ -129,12 +129,17 @@ class Pkcs11KeyManager:
             attributes={**pair.attributes, "hardware": self.describe_vault(uri.vault_uri).attributes["hardware"]},
         )
 
+    def names(self, vault: VaultUri) -> list[str]:
+        """Return the labels of all private and secret keys."""
+        return self._session(vault.vault).run(objects.names)
+
+    def required(self, spec: KeySpec) -> Mapping[str, AttributeValue]:
+        """Return the PKCS#11 attributes of a signing key, but for those that its escrow excuses."""
+        return {name: value for name, value in _REQUIRED.items() if name not in _EXCUSED[spec.custody]}
+
     def deviations(self, spec: KeySpec, found: KeyDescription) -> list[str]:
         """Return the PKCS#11 attributes that are not as a signing key's must be."""
-        excused = _EXCUSED[spec.custody]
-        wrong = [
-            name for name, value in _REQUIRED.items() if name not in excused and found.attributes.get(name) is not value
-        ]
+        wrong = [name for name, value in self.required(spec).items() if found.attributes.get(name) is not value]
         if found.algorithm != spec.algorithm:
             wrong.append("CKA_EC_PARAMS")
         return wrong

@@ -121,6 +121,13 @@ def prove(pair: Pair, *, uri: KeyUri, challenge: bytes) -> None:
         )
 
 
+def names(session: pkcs11.Session) -> list[str]:
+    """Return the labels of the token's private and secret keys; a key without one is told by its CKA_ID."""
+    kinds = (ObjectClass.PRIVATE_KEY, ObjectClass.SECRET_KEY)
+    found = [key for kind in kinds for key in session.get_objects({Attribute.CLASS: kind, Attribute.TOKEN: True})]
+    return sorted({key[Attribute.LABEL] or f"(no label, CKA_ID {bytes(key[Attribute.ID]).hex()})" for key in found})
+
+
 def halves(session: pkcs11.Session, label: str) -> list[Any]:
     """Return the halves of key pairs under ``label``, private ones first."""
     return [*_of_class(session, label, ObjectClass.PRIVATE_KEY), *_of_class(session, label, ObjectClass.PUBLIC_KEY)]

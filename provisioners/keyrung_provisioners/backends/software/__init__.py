@@ -28,7 +28,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from keyrung_provisioners import encoding
 from keyrung_provisioners.algorithms import algorithm, offered_algorithm
-from keyrung_provisioners.api import Capability, Custody, KeyDescription, KeySpec, VaultDescription
+from keyrung_provisioners.api import AttributeValue, Capability, Custody, KeyDescription, KeySpec, VaultDescription
 from keyrung_provisioners.backends.software import files
 from keyrung_provisioners.errors import (
     InvalidSettingError,
@@ -142,10 +142,17 @@ class UnsafeSoftwareKeyManager:
             attributes={"hardware": False, "mode": f"{stored.mode:04o}", "purpose": stored.header["purpose"]},
         )
 
+    def names(self, vault: VaultUri) -> list[str]:
+        """Return the names of the keys' files."""
+        return files.key_names(self._open(vault))
+
+    def required(self, spec: KeySpec) -> Mapping[str, AttributeValue]:
+        """Return the mode of the key's file, and its purpose."""
+        return {"mode": f"{files.FILE_MODE:04o}", "purpose": spec.purpose.value}
+
     def deviations(self, spec: KeySpec, found: KeyDescription) -> list[str]:
         """Return what is not as it must be: the file's mode, the purpose, the algorithm."""
-        required = {"mode": f"{files.FILE_MODE:04o}", "purpose": spec.purpose.value}
-        wrong = [name for name, value in required.items() if found.attributes.get(name) != value]
+        wrong = [name for name, value in self.required(spec).items() if found.attributes.get(name) != value]
         if found.algorithm != spec.algorithm:
             wrong.append("algorithm")
         return wrong

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar
 
 from keyrung_provisioners import encoding
-from keyrung_provisioners.algorithms import ALGORITHMS, offered_algorithm
+from keyrung_provisioners.algorithms import ALGORITHMS, algorithm, offered_algorithm
 from keyrung_provisioners.api import AttributeValue, Capability, KeyDescription, KeySpec, VaultDescription
 from keyrung_provisioners.backends.transit import versions
 from keyrung_provisioners.backends.transit.server import FailedError, ForbiddenError, Server
@@ -124,17 +124,9 @@ class TransitKeyManager:
             self._vault(vault, owner=None)
         except KeyMissingError:
             return
-        try:
-            keys = self._server.ask(
-                "list",
-                lambda client: client.secrets.transit.list_keys(mount_point=vault.vault),
-                lambda data: len(data["keys"]),
-                what=str(vault),
-            )
-        except KeyMissingError:  # the answer of an engine without keys
-            keys = 0
+        keys = self._names(vault)
         if keys:
-            raise KeyRefusedError(f"{vault} still holds {keys} keys", fix="destroy them first", uri=str(vault))
+            raise KeyRefusedError(f"{vault} still holds {len(keys)} keys", fix="destroy them first", uri=str(vault))
         self._server.send(
             "unmount", lambda client: client.sys.disable_secrets_engine(path=vault.vault), what=str(vault)
         )
@@ -186,12 +178,29 @@ class TransitKeyManager:
         )
         return f"hmac-sha256:{encoding.base64url(mac)}"
 
+    def names(self, vault: VaultUri) -> list[str]:
+        """Return the names of the mount's keys, whatever their versions."""
+        self._vault(vault, owner=None)
+        return self._names(vault)
+
+    def _names(self, vault: VaultUri) -> list[str]:
+        try:
+            return self._server.ask(
+                "list",
+                lambda client: client.secrets.transit.list_keys(mount_point=vault.vault),
+                lambda data: sorted(str(name) for name in data["keys"]),
+                what=str(vault),
+            )
+        except KeyMissingError:  # the answer of an engine without keys
+            return []
+
+    def required(self, spec: KeySpec) -> Mapping[str, AttributeValue]:
+        """Return the Transit settings of a key."""
+        return {**_REQUIRED, "type": algorithm(spec.algorithm).transit}
+
     def deviations(self, spec: KeySpec, found: KeyDescription) -> list[str]:
         """Return the Transit settings that are not as a key's must be."""
-        wrong = [name for name, value in _REQUIRED.items() if found.attributes.get(name) != value]
-        if found.algorithm != spec.algorithm:
-            wrong.append("type")
-        return wrong
+        return [name for name, value in self.required(spec).items() if found.attributes.get(name) != value]
 
     def destroy(self, uri: KeyUri) -> None:
         """Delete the version, and the key with its last one; gone already is done. See `versions.destroy`."""
