@@ -47,6 +47,9 @@ class Custody(StrEnum):
     COPIED = "copied"  # one of the copies of a portable key; it leaves its store no more
 
 
+MAY_LEAVE = frozenset({Custody.ESCROWING, Custody.PORTABLE})  # what a key that leaves its store is made as
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeySpec:
     """A key as declared.
@@ -57,7 +60,7 @@ class KeySpec:
         purpose: Its one use.
         claim_id: 16 random bytes recorded by the claim; where the store keeps an identifier beside the key
             (CKA_ID), it proves that an object found later is the one this claim made.
-        custody: Whether it is declared escrowed, and how far that is.
+        custody: Whether it is declared escrowed or portable, and how far that is.
     """
 
     uri: KeyUri
@@ -227,6 +230,10 @@ class Importing(Protocol):
 
     def rewrap(self, vault: VaultUri, wrapped: WrappedKey, old: bytearray, new: bytearray) -> WrappedKey:
         """Return the key wrapped under ``new`` instead of ``old``; it is in the store for this call only."""
+        ...
+
+    def forward(self, vault: VaultUri, wrapped: WrappedKey, wrapping_key: bytearray, offer: ImportOffer) -> bytes:
+        """Return the key wrapped to ``offer`` as `Exporting.export` does; it is in the store for this call only."""
         ...
 
     def import_wrapped(self, uri: KeyUri, wrapped: WrappedKey, wrapping_key: bytearray) -> KeyDescription:

@@ -208,6 +208,8 @@ _METHODS = {
     Capability.SIGNING: ("sign",),
     Capability.SEALING: ("seal", "open"),
     Capability.WRAPPING: ("wrap", "lock"),
-    Capability.IMPORTING: ("rehearse", "import_wrapped"),
+    Capability.IMPORTING: ("rehearse", "rewrap", "forward", "import_wrapped"),
+    Capability.EXPORTING: ("export_hash", "export"),
+    Capability.RECEIVING: ("offer", "receive"),
     Capability.ROTATING: ("rotate",),
 }

@@ -7,10 +7,12 @@ from typing import ClassVar
 import pytest
 from contract.abilities import EscrowingContract, SigningContract
 from contract.core import CoreContract, Operation
+from contract.portability import ExportingContract
 from pkcs11 import Attribute
+from support.key_transport import an_offer
 from support.raw_keys import generate_raw, import_raw, raw_session
 from support.softhsm import SoftHsmToken
-from support.stores import EscrowingManager, token_manager
+from support.stores import TokenManager, token_manager
 
 from keyrung_provisioners.api import Capability, KeyManager
 from keyrung_provisioners.registry import open_manager
@@ -60,17 +62,19 @@ def _module_of_something_else(token: SoftHsmToken) -> KeyManager:
     return open_manager("pkcs11", token.settings() | {"pkcs11Module": str(library)}, root=token.layout.folder)
 
 
-class TestPkcs11(CoreContract, SigningContract, EscrowingContract):
-    proven = frozenset({Capability.SIGNING, Capability.WRAPPING, Capability.IMPORTING})
+class TestPkcs11(CoreContract, SigningContract, EscrowingContract, ExportingContract):
+    proven = frozenset({Capability.SIGNING, Capability.WRAPPING, Capability.IMPORTING, Capability.EXPORTING})
     operations: ClassVar[Mapping[str, Operation]] = {
         **CoreContract.operations,
         "sign": lambda manager, uri: manager.sign(uri, b"data"),  # type: ignore[attr-defined]
         "lock": lambda manager, uri: manager.lock(uri),  # type: ignore[attr-defined]
+        "export_hash": lambda manager, uri: manager.export_hash(uri.vault_uri),  # type: ignore[attr-defined]
+        "export": lambda manager, uri: manager.export(uri, an_offer()),  # type: ignore[attr-defined]
         "wrap": lambda manager, uri: manager.wrap(uri, bytearray(32)),  # type: ignore[attr-defined]
     }
 
     @pytest.fixture
-    def reopen(self, softhsm_token: SoftHsmToken) -> Callable[[], EscrowingManager]:
+    def reopen(self, softhsm_token: SoftHsmToken) -> Callable[[], TokenManager]:
         return lambda: token_manager(softhsm_token)
 
     @pytest.fixture

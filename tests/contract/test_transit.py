@@ -1,7 +1,6 @@
 """The Transit back end keeps the contract, over OpenBao."""
 
 import base64
-import secrets
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import ClassVar
@@ -9,15 +8,14 @@ from typing import ClassVar
 import pytest
 from contract.abilities import RotatingContract, SealingContract, SigningContract
 from contract.core import CoreContract, Operation
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.keywrap import aes_key_wrap_with_padding
+from contract.portability import ExportingContract, ReceivingContract
+from cryptography.hazmat.primitives.asymmetric import ec
+from support.key_transport import an_offer, wrapped_to
 from support.openbao import OpenBaoServer
-from support.stores import SigningManager, broad_settings, vault_manager
+from support.stores import VaultManager, broad_settings, spec, vault_manager
 
 from keyrung_infra.local.client import Client
-from keyrung_provisioners.api import Capability, KeyManager
+from keyrung_provisioners.api import Capability, ImportOffer, KeyManager
 from keyrung_provisioners.uri import KeyUri, VaultUri
 
 _VAULT = VaultUri("transit", "keyrung")
@@ -33,16 +31,10 @@ def _derived(client: Client, name: str) -> None:
 
 def _imported(client: Client, name: str) -> None:
     """Make a key outside and import it, as OpenBao's documentation of "bring your own key" says."""
-    key = ec.generate_private_key(ec.SECP256R1()).private_bytes(
-        serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
     pem = client.call("GET", "keyrung/wrapping_key")["data"]["public_key"]
-    wrapping = serialization.load_pem_public_key(pem.encode())
-    assert isinstance(wrapping, rsa.RSAPublicKey)
-    ephemeral = secrets.token_bytes(32)
-    oaep = padding.OAEP(mgf=padding.MGF1(SHA256()), algorithm=SHA256(), label=None)
-    ciphertext = wrapping.encrypt(ephemeral, oaep) + aes_key_wrap_with_padding(ephemeral, key)
-    body = {"type": "ecdsa-p256", "ciphertext": base64.b64encode(ciphertext).decode(), "hash_function": "SHA256"}
+    key = ec.generate_private_key(ec.SECP256R1())
+    ciphertext = base64.b64encode(wrapped_to(ImportOffer(public_key_pem=pem, hash_name="SHA-256"), key)).decode()
+    body = {"type": "ecdsa-p256", "ciphertext": ciphertext, "hash_function": "SHA256"}
     client.call("POST", f"keyrung/keys/{name}/import", body)
 
 
@@ -89,8 +81,18 @@ def broad(openbao: OpenBaoServer, tmp_path_factory: pytest.TempPathFactory) -> d
     return broad_settings(openbao, tmp_path_factory.mktemp("broad"))
 
 
-class TestTransit(CoreContract, SigningContract, SealingContract, RotatingContract):
-    proven = frozenset({Capability.SIGNING, Capability.SEALING, Capability.ROTATING})
+class TestTransit(
+    CoreContract, SigningContract, SealingContract, RotatingContract, ExportingContract, ReceivingContract
+):
+    proven = frozenset(
+        {
+            Capability.SIGNING,
+            Capability.SEALING,
+            Capability.ROTATING,
+            Capability.EXPORTING,
+            Capability.RECEIVING,
+        }
+    )
     operations: ClassVar[Mapping[str, Operation]] = {
         **CoreContract.operations,
         "remove_vault": lambda manager, uri: manager.remove_vault(uri.vault_uri),
@@ -98,6 +100,9 @@ class TestTransit(CoreContract, SigningContract, SealingContract, RotatingContra
         "seal": lambda manager, uri: manager.seal(uri, b"data", context=b""),  # type: ignore[attr-defined]
         "open": lambda manager, uri: manager.open(uri, "vault:v1:x", context=b""),  # type: ignore[attr-defined]
         "rotate": lambda manager, uri: manager.rotate(uri),  # type: ignore[attr-defined]
+        "offer": lambda manager, uri: manager.offer(spec(uri), hash_name="SHA-256"),  # type: ignore[attr-defined]
+        "receive": lambda manager, uri: manager.receive(spec(uri), an_offer(), b"data"),  # type: ignore[attr-defined]
+        "export": lambda manager, uri: manager.export(uri, an_offer()),  # type: ignore[attr-defined]
     }
 
     @pytest.fixture
@@ -106,7 +111,7 @@ class TestTransit(CoreContract, SigningContract, SealingContract, RotatingContra
         return openbao.client("deployer").with_token(token)
 
     @pytest.fixture
-    def reopen(self, broad: dict[str, str]) -> Callable[[], SigningManager]:
+    def reopen(self, broad: dict[str, str]) -> Callable[[], VaultManager]:
         return lambda: vault_manager(broad)
 
     @pytest.fixture

@@ -52,7 +52,7 @@ def _read(client: Client, uri: KeyUri) -> Mapping[str, Any]:
 @contextmanager
 def _crash_before(monkeypatch: pytest.MonkeyPatch, operation: str) -> Iterator[None]:
     """Have this process end just before it asks the server for ``operation``."""
-    real = versions._post
+    real = versions.post
 
     def post(server: Any, asked: str, *arguments: Any, **body: Any) -> None:
         if asked == operation:
@@ -60,7 +60,7 @@ def _crash_before(monkeypatch: pytest.MonkeyPatch, operation: str) -> Iterator[N
         real(server, asked, *arguments, **body)
 
     with monkeypatch.context() as patch:
-        patch.setattr(versions, "_post", post)
+        patch.setattr(versions, "post", post)
         with pytest.raises(_CrashError):
             yield
 
@@ -105,7 +105,7 @@ def test_a_rotation_by_somebody_else_at_the_same_moment_is_a_conflict(
     first: KeySpec, manager: SigningManager, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     manager.create(first)
-    real = versions._post
+    real = versions.post
 
     def post(server: Any, operation: str, uri: KeyUri, suffix: str, **body: object) -> None:
         if operation == "rotate":
@@ -113,7 +113,7 @@ def test_a_rotation_by_somebody_else_at_the_same_moment_is_a_conflict(
         real(server, operation, uri, suffix, **body)
 
     with monkeypatch.context() as patch:
-        patch.setattr(versions, "_post", post)
+        patch.setattr(versions, "post", post)
         with pytest.raises(KeyConflictError, match="somebody else rotated"):
             manager.create(_generation(first, 2))
 

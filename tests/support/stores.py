@@ -13,7 +13,18 @@ from support.openbao import OpenBaoServer
 from support.softhsm import SoftHsmToken
 
 from keyrung_infra.local.layout import TRANSIT_MOUNT
-from keyrung_provisioners.api import Importing, KeyManager, KeySpec, Purpose, Rotating, Sealing, Signing, Wrapping
+from keyrung_provisioners.api import (
+    Exporting,
+    Importing,
+    KeyManager,
+    KeySpec,
+    Purpose,
+    Receiving,
+    Rotating,
+    Sealing,
+    Signing,
+    Wrapping,
+)
 from keyrung_provisioners.registry import open_manager
 from keyrung_provisioners.uri import KeyUri
 
@@ -39,14 +50,30 @@ class EscrowingManager(KeyManager, Signing, Wrapping, Importing, Protocol):
     """A back end whose keys can leave it wrapped and come back."""
 
 
-def token_manager(token: SoftHsmToken) -> EscrowingManager:
+class ExportingManager(SigningManager, Exporting, Protocol):
+    """A back end whose portable keys leave it for another store."""
+
+
+class ReceivingManager(SigningManager, Receiving, Protocol):
+    """A back end that takes keys of other stores in."""
+
+
+class TokenManager(EscrowingManager, Exporting, Protocol):
+    """What the PKCS#11 back end offers, as one type."""
+
+
+class VaultManager(RotatingManager, SigningManager, Exporting, Receiving, Protocol):
+    """What the Transit back end offers, as one type."""
+
+
+def token_manager(token: SoftHsmToken) -> TokenManager:
     """Return a new back end over ``token``."""
-    return cast(EscrowingManager, open_manager("pkcs11", token.settings(), root=token.layout.folder))
+    return cast(TokenManager, open_manager("pkcs11", token.settings(), root=token.layout.folder))
 
 
-def vault_manager(settings: dict[str, str]) -> SigningManager:
+def vault_manager(settings: dict[str, str]) -> VaultManager:
     """Return a new back end over the server that ``settings`` name."""
-    return cast(SigningManager, open_manager("transit", settings, root=Path("/")))
+    return cast(VaultManager, open_manager("transit", settings, root=Path("/")))
 
 
 def broad_settings(server: OpenBaoServer, folder: Path) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 URI: ``pkcs11:token=LABEL;object=LABEL``. Settings: ``pkcs11Module`` (path of the module) and ``pkcs11Pin``
 (a reference to the user PIN). Key pairs are generated inside the token, sensitive and never extractable; one declared
-escrowed is extractable (wrapped only) until its escrow is confirmed.
+escrowed or portable is extractable (wrapped only) until its escrow or its copy is confirmed.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,12 +21,13 @@ from keyrung_provisioners.api import (
     AttributeValue,
     Capability,
     Custody,
+    ImportOffer,
     KeyDescription,
     KeySpec,
     VaultDescription,
     WrappedKey,
 )
-from keyrung_provisioners.backends.pkcs11 import objects, wrapping
+from keyrung_provisioners.backends.pkcs11 import exporting, objects, wrapping
 from keyrung_provisioners.backends.pkcs11.session import TokenSession
 from keyrung_provisioners.errors import InvalidSettingError
 from keyrung_provisioners.sources import resolve
@@ -47,11 +48,14 @@ _REQUIRED: dict[str, AttributeValue] = {
     "CKA_UNWRAP": False,
     "CKA_DERIVE": False,
 }
-# What a key cannot show because of its escrow: it could leave before it was locked; restored, it was made elsewhere.
+# What a key cannot show because of its escrow or copy: it could leave before it was locked; restored, it was made
+# elsewhere.
 _EXCUSED: dict[Custody, frozenset[str]] = {
     Custody.SOLE: frozenset(),
     Custody.ESCROWING: frozenset({"CKA_NEVER_EXTRACTABLE", "CKA_EXTRACTABLE"}),
     Custody.ESCROWED: frozenset({"CKA_NEVER_EXTRACTABLE"}),
+    Custody.PORTABLE: frozenset({"CKA_NEVER_EXTRACTABLE", "CKA_EXTRACTABLE"}),
+    Custody.COPIED: frozenset({"CKA_NEVER_EXTRACTABLE"}),
     Custody.RESTORED: frozenset({"CKA_NEVER_EXTRACTABLE", "CKA_LOCAL", "CKA_ALWAYS_SENSITIVE"}),
 }
 
@@ -61,7 +65,7 @@ class Pkcs11KeyManager:
 
     scheme: ClassVar[str] = "pkcs11"
     capabilities: ClassVar[frozenset[Capability]] = frozenset(
-        {Capability.SIGNING, Capability.WRAPPING, Capability.IMPORTING}
+        {Capability.SIGNING, Capability.WRAPPING, Capability.IMPORTING, Capability.EXPORTING}
     )
     algorithms: ClassVar[frozenset[str]] = frozenset({"P-256"})
 
@@ -191,6 +195,20 @@ class Pkcs11KeyManager:
         """Unwrap the key into the token; see `Importing.import_wrapped`."""
         self._session(uri.vault).run(partial(wrapping.restore, uri=uri, wrapped=wrapped, wrapping_key=wrapping_key))
         return self.describe(uri)
+
+    def export_hash(self, vault: VaultUri) -> str:
+        """Return the hash of RSA-OAEP; see `Exporting.export_hash`."""
+        return self._session(vault.vault).run(exporting.oaep_hash)
+
+    def export(self, uri: KeyUri, offer: ImportOffer) -> bytes:
+        """Wrap the private key to another store inside the token; see `Exporting.export`."""
+        return self._session(uri.vault).run(partial(exporting.export, uri=uri, offer=offer))
+
+    def forward(self, vault: VaultUri, wrapped: WrappedKey, wrapping_key: bytearray, offer: ImportOffer) -> bytes:
+        """Wrap a key that comes wrapped to another store; see `Importing.forward`."""
+        return self._session(vault.vault).run(
+            partial(exporting.forward, wrapped=wrapped, wrapping_key=wrapping_key, offer=offer)
+        )
 
     def _session(self, label: str) -> TokenSession:
         session = self._sessions.get(label)

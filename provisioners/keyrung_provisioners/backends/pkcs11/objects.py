@@ -11,7 +11,7 @@ from pkcs11.util.ec import encode_named_curve_parameters
 
 from keyrung_provisioners import encoding
 from keyrung_provisioners.algorithms import ALGORITHMS, Algorithm
-from keyrung_provisioners.api import AttributeValue, Custody, KeySpec
+from keyrung_provisioners.api import MAY_LEAVE, AttributeValue, KeySpec
 from keyrung_provisioners.errors import KeyAlteredError, KeyConflictError, KeyMissingError
 from keyrung_provisioners.uri import KeyUri
 
@@ -81,7 +81,7 @@ def generate(session: pkcs11.Session, *, spec: KeySpec, row: Algorithm) -> None:
         store=True,
         id=spec.claim_id,
         label=spec.uri.name,
-        private_template={**PRIVATE_TEMPLATE, Attribute.EXTRACTABLE: spec.custody is Custody.ESCROWING},
+        private_template={**PRIVATE_TEMPLATE, Attribute.EXTRACTABLE: spec.custody in MAY_LEAVE},
         public_template=_PUBLIC_TEMPLATE,
     )
 

@@ -28,7 +28,7 @@ _UNWRAP_TEMPLATE = {
     Attribute.WRAP: pkcs11.DEFAULT,
     Attribute.VERIFY: pkcs11.DEFAULT,
 }
-_NOT_WRAPPED = (pkcs11.KeyUnextractable, pkcs11.KeyNotWrappable)
+NOT_WRAPPED = (pkcs11.KeyUnextractable, pkcs11.KeyNotWrappable)
 
 
 def wrap(session: pkcs11.Session, *, uri: KeyUri, wrapping_key: bytearray) -> WrappedKey:
@@ -37,7 +37,7 @@ def wrap(session: pkcs11.Session, *, uri: KeyUri, wrapping_key: bytearray) -> Wr
     with _entered(session, wrapping_key) as (key, mechanism):
         try:
             ciphertext = bytes(key.wrap_key(pair.private, mechanism=mechanism))
-        except _NOT_WRAPPED as error:
+        except NOT_WRAPPED as error:
             raise KeyRefusedError(
                 f"the token does not let {uri} out", fix="a key is escrowed only if it was declared so", uri=str(uri)
             ) from error
@@ -58,21 +58,26 @@ def lock(session: pkcs11.Session, *, uri: KeyUri) -> None:
 
 def rehearse(session: pkcs11.Session, *, wrapped: WrappedKey, wrapping_key: bytearray, data: bytes) -> bytes:
     """Return a signature by the wrapped key, which becomes a session object and ends with this call."""
-    with _entered(session, wrapping_key) as (key, mechanism):
-        private = _unwrap(session, key, mechanism, wrapped, label="", store=False)
-        try:
-            hashed = encoding.digest(data, algorithm(wrapped.algorithm).hash_name or "")
-            return bytes(private.sign(hashed, mechanism=Mechanism.ECDSA))
-        finally:
-            private.destroy()
+    with opened(session, wrapped, wrapping_key) as private:
+        hashed = encoding.digest(data, algorithm(wrapped.algorithm).hash_name or "")
+        return bytes(private.sign(hashed, mechanism=Mechanism.ECDSA))
 
 
 def rewrap(session: pkcs11.Session, *, wrapped: WrappedKey, old: bytearray, new: bytearray) -> WrappedKey:
     """Return the key under another wrapping key; it becomes an extractable session object and ends with this call."""
-    with _entered(session, old) as (old_key, mechanism), _entered(session, new) as (new_key, _):
-        private = _unwrap(session, old_key, mechanism, wrapped, label="", store=False, extractable=True)
+    with opened(session, wrapped, old, extractable=True) as private, _entered(session, new) as (key, mechanism):
+        return replace(wrapped, ciphertext=bytes(key.wrap_key(private, mechanism=mechanism)))
+
+
+@contextmanager
+def opened(
+    session: pkcs11.Session, wrapped: WrappedKey, wrapping_key: bytearray, *, extractable: bool = False
+) -> Iterator[Any]:
+    """Give the wrapped key as a session object, which ends with the block."""
+    with _entered(session, wrapping_key) as (key, mechanism):
+        private = _unwrap(session, key, mechanism, wrapped, label="", store=False, extractable=extractable)
         try:
-            return replace(wrapped, ciphertext=bytes(new_key.wrap_key(private, mechanism=mechanism)))
+            yield private
         finally:
             private.destroy()
 
@@ -149,7 +154,7 @@ def _unwrap(
 @contextmanager
 def _entered(session: pkcs11.Session, wrapping_key: bytearray) -> Iterator[tuple[Any, Mechanism]]:
     """Give the wrapping key as a session object, with the mechanism that was seen to be RFC 5649."""
-    mechanism = _mechanism(session)
+    mechanism = kwp_mechanism(session)
     key = _secret(session, KeyType.AES, bytes(wrapping_key), {Attribute.WRAP: True, Attribute.UNWRAP: True})
     try:
         yield key, mechanism
@@ -158,7 +163,8 @@ def _entered(session: pkcs11.Session, wrapping_key: bytearray) -> Iterator[tuple
             key.destroy()
 
 
-def _mechanism(session: pkcs11.Session) -> Mechanism:
+def kwp_mechanism(session: pkcs11.Session) -> Mechanism:
+    """Return the mechanism that was seen to be RFC 5649 in this token."""
     offered, kind = session.token.slot.get_mechanisms(), quirks(session.token)
     for mechanism in kind.kwp:
         if mechanism in offered and _known_answer(session, mechanism) == kind.kwp_answer:

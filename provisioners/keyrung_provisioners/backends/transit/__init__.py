@@ -3,7 +3,8 @@
 URI: ``transit:mount=MOUNT;name=NAME``, and ``;version=N`` for a later generation. Settings: ``transitAddress`` (https
 URL), ``transitToken`` (a reference) and ``transitCaFile`` (the authority that signed the server's certificate).
 
-Keys are never exportable. Later generations of a signing key are versions of it; a sealing key is renewed in place.
+A key is exportable only if it is declared portable. Later generations of a signing key are versions of it; a sealing
+key is renewed in place.
 """
 
 import base64
@@ -15,14 +16,21 @@ from typing import Any, ClassVar, Self, TypeVar
 
 from keyrung_provisioners import encoding
 from keyrung_provisioners.algorithms import ALGORITHMS, algorithm, offered_algorithm
-from keyrung_provisioners.api import AttributeValue, Capability, KeyDescription, KeySpec, VaultDescription
-from keyrung_provisioners.backends.transit import versions
+from keyrung_provisioners.api import (
+    AttributeValue,
+    Capability,
+    Custody,
+    ImportOffer,
+    KeyDescription,
+    KeySpec,
+    VaultDescription,
+)
+from keyrung_provisioners.backends.transit import mounts, transfer, versions
 from keyrung_provisioners.backends.transit.server import FailedError, ForbiddenError, Server
 from keyrung_provisioners.errors import (
     BackendUnavailableError,
     InvalidSettingError,
     KeyConflictError,
-    KeyMissingError,
     KeyRefusedError,
 )
 from keyrung_provisioners.sources import resolve
@@ -42,6 +50,10 @@ _REQUIRED: dict[str, AttributeValue] = {
     "derived": False,
     "auto_rotate_period": 0,
 }
+_BY_CUSTODY: dict[Custody, dict[str, AttributeValue]] = {
+    Custody.PORTABLE: {"exportable": True},
+    Custody.RESTORED: {"imported_key": True},
+}
 
 
 class TransitKeyManager:
@@ -49,7 +61,13 @@ class TransitKeyManager:
 
     scheme: ClassVar[str] = "transit"
     capabilities: ClassVar[frozenset[Capability]] = frozenset(
-        {Capability.SIGNING, Capability.SEALING, Capability.ROTATING}
+        {
+            Capability.SIGNING,
+            Capability.SEALING,
+            Capability.ROTATING,
+            Capability.EXPORTING,
+            Capability.RECEIVING,
+        }
     )
     algorithms: ClassVar[frozenset[str]] = frozenset({"P-256", "AES-256"})
 
@@ -78,58 +96,15 @@ class TransitKeyManager:
 
     def ensure_vault(self, vault: VaultUri, *, owner: str) -> VaultDescription:
         """Mount a Transit engine under the vault's name, unless one is there."""
-        try:
-            return self._vault(vault, owner=owner)
-        except KeyMissingError:
-            pass
-        with suppress(KeyRefusedError):  # somebody else mounted it just now
-            self._server.send(
-                "mount",
-                lambda client: client.sys.enable_secrets_engine(
-                    backend_type="transit", path=vault.vault, description=_mark(owner)
-                ),
-                what=str(vault),
-            )
-        return self._vault(vault, owner=owner)
+        return mounts.ensure(self._server, vault, owner=owner)
 
     def describe_vault(self, vault: VaultUri) -> VaultDescription:
         """Return the mount's accessor and engine version."""
-        return self._vault(vault, owner=None)
-
-    def _vault(self, vault: VaultUri, *, owner: str | None) -> VaultDescription:
-        def understand(data: Mapping[str, Any]) -> VaultDescription:
-            if data["type"] != "transit":
-                raise KeyConflictError(
-                    f"{vault} is mounted as {data['type']}, not as transit", fix="choose another mount", uri=str(vault)
-                )
-            return VaultDescription(
-                uri=vault,
-                created=owner is not None and data.get("description") == _mark(owner),
-                attributes={"accessor": data["accessor"], "version": data.get("running_plugin_version", "")},
-            )
-
-        try:
-            return self._server.ask(
-                "read",
-                lambda client: client.adapter.get(url=f"/v1/sys/mounts/{vault.vault}"),
-                understand,
-                what=str(vault),
-            )
-        except KeyRefusedError as error:  # the answer for a path where nothing is mounted
-            raise KeyMissingError(f"the vault holds no {vault}", fix="check the vault", uri=str(vault)) from error
+        return mounts.describe(self._server, vault)
 
     def remove_vault(self, vault: VaultUri) -> None:
         """Unmount the engine, which must hold no key any more; already gone counts as done."""
-        try:
-            self._vault(vault, owner=None)
-        except KeyMissingError:
-            return
-        keys = self._names(vault)
-        if keys:
-            raise KeyRefusedError(f"{vault} still holds {len(keys)} keys", fix="destroy them first", uri=str(vault))
-        self._server.send(
-            "unmount", lambda client: client.sys.disable_secrets_engine(path=vault.vault), what=str(vault)
-        )
+        mounts.remove(self._server, vault)
 
     def create(self, spec: KeySpec) -> KeyDescription:
         """Generate the version of the key; see `KeyManager.create`.
@@ -180,27 +155,22 @@ class TransitKeyManager:
 
     def names(self, vault: VaultUri) -> list[str]:
         """Return the names of the mount's keys, whatever their versions."""
-        self._vault(vault, owner=None)
-        return self._names(vault)
-
-    def _names(self, vault: VaultUri) -> list[str]:
-        try:
-            return self._server.ask(
-                "list",
-                lambda client: client.secrets.transit.list_keys(mount_point=vault.vault),
-                lambda data: sorted(str(name) for name in data["keys"]),
-                what=str(vault),
-            )
-        except KeyMissingError:  # the answer of an engine without keys
-            return []
+        mounts.describe(self._server, vault)
+        return mounts.names(self._server, vault)
 
     def required(self, spec: KeySpec) -> Mapping[str, AttributeValue]:
-        """Return the Transit settings of a key."""
-        return {**_REQUIRED, "type": algorithm(spec.algorithm).transit}
+        """Return the Transit settings of a key, as its custody has them."""
+        required = {**_REQUIRED, "type": algorithm(spec.algorithm).transit, **_BY_CUSTODY.get(spec.custody, {})}
+        if spec.custody is Custody.COPIED:  # one that came in is imported, one that went out is exportable for ever
+            return {name: value for name, value in required.items() if name not in {"imported_key", "exportable"}}
+        return required
 
     def deviations(self, spec: KeySpec, found: KeyDescription) -> list[str]:
         """Return the Transit settings that are not as a key's must be."""
-        return [name for name, value in self.required(spec).items() if found.attributes.get(name) != value]
+        wrong = [name for name, value in self.required(spec).items() if found.attributes.get(name) != value]
+        if found.attributes.get("imported_key") and found.attributes.get("exportable") and not wrong:
+            wrong.append("exportable")  # a copy that came in leaves no more
+        return wrong
 
     def destroy(self, uri: KeyUri) -> None:
         """Delete the version, and the key with its last one; gone already is done. See `versions.destroy`."""
@@ -252,6 +222,25 @@ class TransitKeyManager:
         versions.rotate(self._server, uri)
         return self.describe(uri)
 
+    def export_hash(self, vault: VaultUri) -> str:
+        """Return SHA-256; see `Exporting.export_hash`."""
+        return "SHA-256"
+
+    def export(self, uri: KeyUri, offer: ImportOffer) -> bytes:
+        """Wrap the key to another store inside Transit, if it was made exportable; see `Exporting.export`."""
+        self.describe(uri)
+        return transfer.export(self._server, uri, offer)
+
+    def offer(self, spec: KeySpec, *, hash_name: str) -> ImportOffer:
+        """Return the mount's wrapping key; see `Receiving.offer`."""
+        return transfer.offer(self._server, spec.uri, hash_name=hash_name)
+
+    def receive(self, spec: KeySpec, offer: ImportOffer, wrapped: bytes) -> KeyDescription:
+        """Import the key; see `Receiving.receive`."""
+        row = offered_algorithm(spec.algorithm, scheme=self.scheme, offered=self.algorithms)
+        transfer.receive(self._server, spec, row, offer, wrapped)
+        return self.describe(spec.uri)
+
     def _use(
         self, operation: str, uri: KeyUri, request: Callable[[Any], Any], understand: Callable[[Mapping[str, Any]], T]
     ) -> T:
@@ -262,10 +251,6 @@ class TransitKeyManager:
             with suppress(BackendUnavailableError):  # then the first answer says more
                 versions.usable(self._server, uri, partial(versions.living, uri=uri))
             raise
-
-
-def _mark(owner: str) -> str:
-    return f"made by keyrung for {owner}"
 
 
 def _b64(data: bytes) -> str:

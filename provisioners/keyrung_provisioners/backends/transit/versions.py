@@ -67,12 +67,10 @@ def make(server: Server, spec: KeySpec, row: Algorithm) -> None:
             f"{uri} is for sealing, and such a key is renewed in place", fix="rotate the key instead", uri=str(uri)
         )
     try:
-        found = _read(server, uri)
+        found = refuse_taken(server, uri, row)
     except KeyMissingError:
         _create(server, spec, row)
         found = _read(server, uri)
-    else:
-        _refuse_taken(found, uri, row)
     while found["latest_version"] < uri.version:
         found = _rotate(server, uri, found["latest_version"] + 1)
     if _unfinished(found):
@@ -100,6 +98,11 @@ def destroy(server: Server, uri: KeyUri) -> None:
         if uri.version < latest:
             _drop_older(server, uri, uri.version + 1)
             return
+    delete(server, uri)
+
+
+def delete(server: Server, uri: KeyUri) -> None:
+    """Delete the key with all its versions."""
     _configure(server, uri, deletion_allowed=True)
     server.send("delete", lambda client: client.adapter.delete(url=_path(uri)), what=str(uri))
 
@@ -115,7 +118,7 @@ def rotate(server: Server, uri: KeyUri) -> None:
 
 
 def _create(server: Server, spec: KeySpec, row: Algorithm) -> None:
-    _post(
+    post(
         server,
         "create",
         spec.uri,
@@ -127,8 +130,13 @@ def _create(server: Server, spec: KeySpec, row: Algorithm) -> None:
     )
 
 
-def _refuse_taken(found: Mapping[str, Any], uri: KeyUri, row: Algorithm) -> None:
-    """Refuse to make a version that is there, that does not come next, or that would be of another type."""
+def refuse_taken(server: Server, uri: KeyUri, row: Algorithm) -> Mapping[str, Any]:
+    """Return the key whose next version ``uri`` names; raise `KeyMissingError` when there is none yet.
+
+    Raises:
+        KeyConflictError: If the version is there, does not come next, or would be of another type.
+    """
+    found = _read(server, uri)
     latest = int(found["latest_version"])
     begun = _unfinished(found) and latest <= uri.version
     if latest >= uri.version and not begun:
@@ -144,11 +152,12 @@ def _refuse_taken(found: Mapping[str, Any], uri: KeyUri, row: Algorithm) -> None
             uri=str(uri),
             latest=str(latest),
         )
+    return found
 
 
 def _rotate(server: Server, uri: KeyUri, expected: int) -> Mapping[str, Any]:
     """Make the next version, and return the key once its latest version is seen to be ``expected``."""
-    _post(server, "rotate", uri, "/rotate")
+    post(server, "rotate", uri, "/rotate")
     found = _read(server, uri)
     if found["latest_version"] != expected:
         raise KeyConflictError(
@@ -163,7 +172,7 @@ def _rotate(server: Server, uri: KeyUri, expected: int) -> Mapping[str, Any]:
 def _drop_older(server: Server, uri: KeyUri, first_kept: int) -> None:
     """Delete the material of all versions before ``first_kept``; from the first call on nothing can use them."""
     _configure(server, uri, min_decryption_version=first_kept, min_encryption_version=first_kept)
-    _post(server, "trim", uri, "/trim", min_available_version=first_kept)
+    post(server, "trim", uri, "/trim", min_available_version=first_kept)
 
 
 def _unfinished(found: Mapping[str, Any]) -> bool:
@@ -176,10 +185,10 @@ def _lowest(found: Mapping[str, Any]) -> int:
 
 
 def _configure(server: Server, uri: KeyUri, **settings: object) -> None:
-    _post(server, "configure", uri, "/config", **settings)
+    post(server, "configure", uri, "/config", **settings)
 
 
-def _post(server: Server, operation: str, uri: KeyUri, suffix: str, **body: object) -> None:
+def post(server: Server, operation: str, uri: KeyUri, suffix: str, **body: object) -> None:
     """Make a request about the key; hvac's own methods check versions by older rules than the server's."""
     server.send(operation, lambda client: client.adapter.post(url=f"{_path(uri)}{suffix}", json=body), what=str(uri))
 
