@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-RUN_TIME_MODULES = ["evaluate", "bundle", "model", "policy_set", "canonical"]
+RUN_TIME_MODULES = ["evaluate", "explain", "satisfaction", "invariants", "bundle", "model", "policy_set", "canonical"]
 
 
 @pytest.mark.parametrize("module", RUN_TIME_MODULES)

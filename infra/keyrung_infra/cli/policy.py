@@ -9,6 +9,10 @@ from keyrung_infra.cli.main import LazyGroup
 # Command -> module that has it as `command`, and its one line in the overview.
 _COMMANDS: dict[str, tuple[str, str]] = {
     "check": ("keyrung_infra.cli.policy_check", "Find every mistake of a policy."),
+    "explain": (
+        "keyrung_infra.cli.policy_explain",
+        "Say what a request gets, because of which rules.",
+    ),
 }
 
 command = LazyGroup(

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import httpx
 
+from keyrung_policies.satisfaction import age_met, level_met
 from keyrung_verifier import assertion
 from keyrung_verifier.guard import http as web
 from keyrung_verifier.guard.calls import Context, KeyCache, VerifierCalls
@@ -141,10 +142,10 @@ class StepUpGuard:
         expected = (session.subject_id, session.session_id, action.name, digest, context.policy_digest)
         if (claims.sub, claims.sid, claims.action, claims.request_digest, claims.policy_digest) != expected:
             raise assertion_refused("binding")
-        if claims.acr not in context.acr_values:  # RFC 9470 section 5: the resource checks the level itself
+        if not level_met(claims.acr, context.acr_values):  # RFC 9470 section 5: the resource checks the level itself
             raise assertion_refused("level")
         age_seconds = self._now().timestamp() - claims.auth_time
-        if context.max_age is None or age_seconds > context.max_age + assertion.CLOCK_SKEW_SECONDS:
+        if context.max_age is None or not age_met(age_seconds, context.max_age, assertion.CLOCK_SKEW_SECONDS):
             raise assertion_refused("age")
         return claims
 

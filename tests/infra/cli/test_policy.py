@@ -72,3 +72,60 @@ def test_check_tells_mistakes_to_programs(run: Run, tmp_path: Path) -> None:
             }
         ],
     }
+
+
+TRANSFER = ("explain", "--policy", str(CATALOG), "--action", "payments.transfer")
+LARGE = ("resource.amount_minor=250000", "resource.currency=EUR", "resource.payee=Alice")
+AT = ("--at", "2026-11-25T12:00:00Z")
+
+
+def asked(*attributes: str) -> tuple[str, ...]:
+    return (*TRANSFER, *AT, *(word for text in attributes for word in ("--attribute", text)))
+
+
+def test_explain_says_what_a_request_needs_and_why(run: Run) -> None:
+    code, out, _ = run(*asked(*LARGE))
+    assert code == 1
+    assert out == (
+        "payments.transfer: step_up\n"
+        "  needs    phr by token-signature-origin-bound, at most 5m old, for this method, uri and body, once\n"
+        "  told as  acr_values=phr\n"
+        "  shows    Transfer 2 500.00 EUR to Alice\n"
+        "\n"
+        "rules for this action:\n"
+        "  large-transfer: requires phr; applies\n"
+        "    resource.amount_minor >= 100000 (resource.amount_minor = 250000)\n"
+        "  small-transfer: allows; does not apply\n"
+        "    not so: resource.amount_minor < 100000 (resource.amount_minor = 250000)\n"
+    )
+
+
+def test_explain_judges_a_held_step_up(run: Run) -> None:
+    code, out, _ = run(*asked(*LARGE), "--held", "phr,2026-11-25T11:58:00Z")
+    assert (code, "held     is good enough, until 2026-11-25 12:03:00 UTC" in out) == (0, True)
+    code, out, _ = run(*asked(*LARGE), "--held", "urn:keyrung:otp,1700000000", "--held-for", "other", "--json")
+    document = json.loads(out)
+    assert (code, document["passes"], document["held"]["satisfied"]) == (1, False, False)
+    assert [text.partition(":")[0] for text in document["held"]["missing"]] == ["level", "age", "binding"]
+
+
+def test_explain_says_what_a_denied_request_lacks(run: Run) -> None:
+    code, out, _ = run(*asked("resource.amount_minor=many"))
+    assert code == 1
+    assert "because  resource.amount_minor must be an integer from 0 to 1000000000000" in out
+    assert "send a value that the policy declares" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--attribute", "resource.gone=1"), "declares no attribute 'resource.gone'"),
+        (("--attribute", "resource.amount_minor"), "has no value"),
+        (("--held", "phr"), "has no time"),
+        (("--at", "2026-11-25T12:00:00"), "is no moment with a time zone"),
+    ],
+)
+def test_explain_refuses_what_it_cannot_read(run: Run, arguments: tuple[str, ...], told: str) -> None:
+    code, out, err = run(*asked(*LARGE), *arguments)
+    assert (code, out) == (2, "")
+    assert told in err
