@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from keyrung_provisioners.errors import InvalidSettingError
+from keyrung_provisioners.errors import InvalidSettingError, NotOfferedError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,6 +15,7 @@ class Algorithm:
         jwa: Signature algorithm (RFC 7518 sections 3.4 and 3.5, RFC 9864 section 2.2).
         cose: Signature or content encryption algorithm (RFC 9053 sections 2.1 and 4.1, RFC 8230 section 2, RFC 9864).
         hash_name: The hash that is signed; None where the algorithm takes the whole message (RFC 8032 section 5.1.6).
+        signature_bytes: Length of a signature in JOSE form.
         curve: Curve name as PKCS#11 parameters (RFC 5480; PKCS#11 3.1 section 6.3.5) know it.
         bits: Size of the modulus, or of a symmetric key.
         pkcs11_key_type: The type without CKK_.
@@ -31,6 +32,7 @@ class Algorithm:
     jwa: str | None = None
     cose: int
     hash_name: str | None = None
+    signature_bytes: int | None = None
     curve: str | None = None
     bits: int | None = None
     pkcs11_key_type: str
@@ -54,6 +56,7 @@ _TABLE = (
         jwa="ES256",
         cose=-7,
         hash_name="SHA-256",
+        signature_bytes=64,
         curve="secp256r1",
         pkcs11_key_type="EC",
         pkcs11_generate="EC_KEY_PAIR_GEN",
@@ -69,6 +72,7 @@ _TABLE = (
         jwa="ES384",
         cose=-35,
         hash_name="SHA-384",
+        signature_bytes=96,
         curve="secp384r1",
         pkcs11_key_type="EC",
         pkcs11_generate="EC_KEY_PAIR_GEN",
@@ -83,6 +87,7 @@ _TABLE = (
         kty="OKP",
         jwa="Ed25519",
         cose=-19,
+        signature_bytes=64,
         curve="edwards25519",
         pkcs11_key_type="EC_EDWARDS",
         pkcs11_generate="EC_EDWARDS_KEY_PAIR_GEN",
@@ -98,6 +103,7 @@ _TABLE = (
         jwa="PS256",
         cose=-37,
         hash_name="SHA-256",
+        signature_bytes=384,
         bits=3072,
         pkcs11_key_type="RSA",
         pkcs11_generate="RSA_PKCS_KEY_PAIR_GEN",
@@ -129,9 +135,9 @@ def algorithm(name: str) -> Algorithm:
 
 
 def offered_algorithm(name: str, *, scheme: str, offered: frozenset[str]) -> Algorithm:
-    """Return the row called ``name``; raise `InvalidSettingError` unless it is among those that a back end states."""
+    """Return the row called ``name``; raise `NotOfferedError` unless it is among those that a back end states."""
     row = algorithm(name)
     if name not in offered:
         names = ", ".join(known for known in ALGORITHMS if known in offered)
-        raise InvalidSettingError(f"a {scheme}: key cannot be {name}", fix=f"use one of {names}", algorithm=name)
+        raise NotOfferedError(f"a {scheme}: key cannot be {name}", fix=f"use one of {names}", algorithm=name)
     return row

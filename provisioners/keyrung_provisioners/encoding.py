@@ -90,6 +90,15 @@ def jose_from_der(signature: bytes, curve: str) -> bytes:
         raise ValueError("the store answered no signature of this curve") from error
 
 
+def jose_from_kms(signature: bytes, row: Algorithm) -> bytes:
+    """Return what AWS KMS answers to Sign in JOSE form; raise `ValueError` if it is no signature of the algorithm."""
+    if row.kty == "EC":
+        return jose_from_der(signature, row.curve or "")
+    if len(signature) != row.signature_bytes:
+        raise ValueError("the store answered no signature of this algorithm")
+    return signature
+
+
 def ec_point(pem: str) -> bytes:
     """Return the public point as CKA_EC_POINT, in a DER OCTET STRING (PKCS#11 3.1 sections 6.3.3 and 6.3.5)."""
     key = _loaded(pem)

@@ -27,6 +27,10 @@ class InvalidSettingError(ProvisionerError):
     """A setting, name, URI or reference is malformed or empty."""
 
 
+class NotOfferedError(InvalidSettingError):
+    """The store has no keys of that algorithm."""
+
+
 class BackendMissingError(ProvisionerError):
     """The library or module a back end needs is not installed."""
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
-from contract.abilities import EscrowingContract, SigningContract
+from contract.abilities import EscrowingContract, SealingContract, SigningContract
 from contract.core import CoreContract, Operation
 from contract.portability import ExportingContract
 from pkcs11 import Attribute
@@ -62,11 +62,21 @@ def _module_of_something_else(token: SoftHsmToken) -> KeyManager:
     return open_manager("pkcs11", token.settings() | {"pkcs11Module": str(library)}, root=token.layout.folder)
 
 
-class TestPkcs11(CoreContract, SigningContract, EscrowingContract, ExportingContract):
-    proven = frozenset({Capability.SIGNING, Capability.WRAPPING, Capability.IMPORTING, Capability.EXPORTING})
+class TestPkcs11(CoreContract, SigningContract, SealingContract, EscrowingContract, ExportingContract):
+    proven = frozenset(
+        {
+            Capability.SIGNING,
+            Capability.SEALING,
+            Capability.WRAPPING,
+            Capability.IMPORTING,
+            Capability.EXPORTING,
+        }
+    )
     operations: ClassVar[Mapping[str, Operation]] = {
         **CoreContract.operations,
         "sign": lambda manager, uri: manager.sign(uri, b"data"),  # type: ignore[attr-defined]
+        "seal": lambda manager, uri: manager.seal(uri, b"data", context=b""),  # type: ignore[attr-defined]
+        "open": lambda manager, uri: manager.open(uri, "AAAA", context=b""),  # type: ignore[attr-defined]
         "lock": lambda manager, uri: manager.lock(uri),  # type: ignore[attr-defined]
         "export_hash": lambda manager, uri: manager.export_hash(uri.vault_uri),  # type: ignore[attr-defined]
         "export": lambda manager, uri: manager.export(uri, an_offer()),  # type: ignore[attr-defined]

@@ -13,12 +13,13 @@ Destroying is scheduling: KMS keeps a key for at least 7 days, in which it does 
 import hashlib
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import ClassVar, Self
 
 from keyrung_provisioners import encoding
-from keyrung_provisioners.algorithms import ALGORITHMS, algorithm, offered_algorithm
+from keyrung_provisioners.algorithms import ALGORITHMS, Algorithm, algorithm, offered_algorithm
 from keyrung_provisioners.api import AttributeValue, Capability, Custody, KeyDescription, KeySpec, VaultDescription
 from keyrung_provisioners.backends.aws_kms import keys
 from keyrung_provisioners.backends.aws_kms.connection import Answer, Connection
@@ -27,7 +28,6 @@ from keyrung_provisioners.sources import resolve
 from keyrung_provisioners.uri import KeyUri, VaultUri
 
 _MAX_PLAINTEXT_BYTES = 4096  # of Encrypt
-_SIGNING = algorithm("P-256")  # the one algorithm of ours that signs
 _BY_KMS_SPEC = {row.kms: row for row in ALGORITHMS.values()}
 # What DescribeKey must say of a key: made inside KMS, ours to manage, usable, in one region only.
 _REQUIRED: dict[str, AttributeValue] = {
@@ -43,13 +43,14 @@ class AwsKmsKeyManager:
 
     scheme: ClassVar[str] = "awskms"
     capabilities: ClassVar[frozenset[Capability]] = frozenset({Capability.SIGNING, Capability.SEALING})
-    algorithms: ClassVar[frozenset[str]] = frozenset({"P-256", "AES-256"})
+    algorithms: ClassVar[frozenset[str]] = frozenset({"P-256", "P-384", "Ed25519", "RSA-3072", "AES-256"})
 
     def __init__(
         self, *, endpoint: Callable[[], str] | None = None, sleep: Callable[[float], None] = time.sleep
     ) -> None:
         """Reach KMS at ``endpoint`` instead of AWS's own address; ``sleep`` waits until what was made is visible."""
         self._kms = Connection(endpoint=endpoint, sleep=sleep)
+        self._algorithms: dict[KeyUri, Algorithm] = {}
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, str], *, root: Path) -> Self:
@@ -108,11 +109,7 @@ class AwsKmsKeyManager:
         key: KMS makes no check value with such a key.
         """
         found = keys.usable(self._kms, uri)
-        row = _BY_KMS_SPEC.get(found["KeySpec"])
-        if row is None:
-            raise KeyConflictError(
-                f"{uri} is of the unsupported type {found['KeySpec']}", fix="choose another name", uri=str(uri)
-            )
+        row = _row(str(found["KeySpec"]), uri)
         arn = str(found["Arn"])  # from here on the key itself: an alias can be moved at any time
         tags = keys.tags(self._kms, uri, arn)
         pem = None if row.symmetric else keys.public_key(self._kms, uri, arn)
@@ -154,16 +151,30 @@ class AwsKmsKeyManager:
         keys.remove_alias(self._kms, uri)
 
     def sign(self, uri: KeyUri, data: bytes) -> bytes:
-        """Sign the hash of ``data`` in KMS, which answers DER and refuses a key of another algorithm."""
+        """Sign in KMS, which refuses a key of another algorithm than the one that is named."""
+        known = self._algorithms.get(uri)
+        if known is not None:
+            with suppress(KeyRefusedError):  # a key of another algorithm may have got the alias
+                return self._signed(uri, data, known)
+        row = self._algorithms[uri] = self._algorithm(uri)
+        return self._signed(uri, data, row)
+
+    def _algorithm(self, uri: KeyUri) -> Algorithm:
+        return _row(str(keys.usable(self._kms, uri)["KeySpec"]), uri)
+
+    def _signed(self, uri: KeyUri, data: bytes, row: Algorithm) -> bytes:
+        if row.kms_signing is None:
+            raise KeyRefusedError(f"{uri} is no signing key", fix="use a key made for signing", uri=str(uri))
+        # A message is hashed here, so that its size is no limit; Ed25519 takes none but whole ones.
         return self._kms.ask(
             "sign",
-            lambda answer: encoding.jose_from_der(answer["Signature"], _SIGNING.curve or ""),
+            lambda answer: encoding.jose_from_kms(answer["Signature"], row),
             region=uri.vault,
             what=str(uri),
             KeyId=keys.alias(uri),
-            Message=encoding.digest(data, _SIGNING.hash_name or ""),
-            MessageType="DIGEST",
-            SigningAlgorithm=_SIGNING.kms_signing,
+            Message=encoding.digest(data, row.hash_name),
+            MessageType="RAW" if row.hash_name is None else "DIGEST",
+            SigningAlgorithm=row.kms_signing,
         )
 
     def seal(self, uri: KeyUri, plaintext: bytes, *, context: bytes) -> str:
@@ -201,6 +212,13 @@ class AwsKmsKeyManager:
             CiphertextBlob=ciphertext,
             EncryptionContext=_context(context),
         )
+
+
+def _row(kms_spec: str, uri: KeyUri) -> Algorithm:
+    row = _BY_KMS_SPEC.get(kms_spec)
+    if row is None:
+        raise KeyConflictError(f"{uri} is of the unsupported type {kms_spec}", fix="choose another name", uri=str(uri))
+    return row
 
 
 def _context(context: bytes) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """Keys in a PKCS#11 token: SoftHSM2, or any HSM's module by path.
 
 URI: ``pkcs11:token=LABEL;object=LABEL``. Settings: ``pkcs11Module`` (path of the module) and ``pkcs11Pin``
-(a reference to the user PIN). Key pairs are generated inside the token, sensitive and never extractable; one declared
+(a reference to the user PIN). Keys are generated inside the token, sensitive and never extractable; a pair declared
 escrowed or portable is extractable (wrapped only) until its escrow or its copy is confirmed.
 """
 
@@ -9,14 +9,13 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from secrets import token_bytes
-from typing import ClassVar, Self
+from typing import ClassVar, Self, TypeVar
 
 import pkcs11
 from pkcs11.constants import SlotFlag
-from pkcs11.mechanisms import Mechanism
 
 from keyrung_provisioners import encoding
-from keyrung_provisioners.algorithms import offered_algorithm
+from keyrung_provisioners.algorithms import algorithm, offered_algorithm
 from keyrung_provisioners.api import (
     AttributeValue,
     Capability,
@@ -27,27 +26,17 @@ from keyrung_provisioners.api import (
     VaultDescription,
     WrappedKey,
 )
-from keyrung_provisioners.backends.pkcs11 import exporting, objects, wrapping
+from keyrung_provisioners.backends.pkcs11 import exporting, kinds, objects, secret_keys, wrapping
+from keyrung_provisioners.backends.pkcs11.quirks import quirks
+from keyrung_provisioners.backends.pkcs11.secret_keys import Secret
 from keyrung_provisioners.backends.pkcs11.session import TokenSession
-from keyrung_provisioners.errors import InvalidSettingError
+from keyrung_provisioners.errors import InvalidSettingError, KeyConflictError, KeyRefusedError
 from keyrung_provisioners.sources import resolve
 from keyrung_provisioners.uri import KeyUri, VaultUri
 
+T = TypeVar("T")
+
 _CHALLENGE_BYTES = 32
-# What a signing key must show: made in the token, never out of it, and good for signatures only.
-_REQUIRED: dict[str, AttributeValue] = {
-    "CKA_LOCAL": True,
-    "CKA_SENSITIVE": True,
-    "CKA_ALWAYS_SENSITIVE": True,
-    "CKA_EXTRACTABLE": False,
-    "CKA_NEVER_EXTRACTABLE": True,
-    "CKA_PRIVATE": True,
-    "CKA_TOKEN": True,
-    "CKA_SIGN": True,
-    "CKA_DECRYPT": False,
-    "CKA_UNWRAP": False,
-    "CKA_DERIVE": False,
-}
 # What a key cannot show because of its escrow or copy: it could leave before it was locked; restored, it was made
 # elsewhere.
 _EXCUSED: dict[Custody, frozenset[str]] = {
@@ -65,14 +54,23 @@ class Pkcs11KeyManager:
 
     scheme: ClassVar[str] = "pkcs11"
     capabilities: ClassVar[frozenset[Capability]] = frozenset(
-        {Capability.SIGNING, Capability.WRAPPING, Capability.IMPORTING, Capability.EXPORTING}
+        {
+            Capability.SIGNING,
+            Capability.SEALING,
+            Capability.WRAPPING,
+            Capability.IMPORTING,
+            Capability.EXPORTING,
+        }
     )
-    algorithms: ClassVar[frozenset[str]] = frozenset({"P-256"})
+    algorithms: ClassVar[frozenset[str]] = frozenset({"P-256", "P-384", "Ed25519", "RSA-3072", "AES-256"})
 
-    def __init__(self, *, module_path: str, pin: Callable[[], str]) -> None:
+    def __init__(
+        self, *, module_path: str, pin: Callable[[], str], random: Callable[[int], bytes] = token_bytes
+    ) -> None:
         """Use the module at ``module_path``; ``pin`` gives the user PIN of its tokens when a login needs it."""
         self._module_path = module_path
         self._pin = pin
+        self._random = random
         self._sessions: dict[str, TokenSession] = {}
 
     @classmethod
@@ -109,68 +107,118 @@ class Pkcs11KeyManager:
         """Leave the token alone: this back end never creates one."""
 
     def create(self, spec: KeySpec) -> KeyDescription:
-        """Generate a key pair in the token; see `KeyManager.create`."""
+        """Generate the key in the token; see `KeyManager.create`."""
         row = offered_algorithm(spec.algorithm, scheme=self.scheme, offered=self.algorithms)
-        self._session(spec.uri.vault).run(partial(objects.generate, spec=spec, row=row))
+        generate = secret_keys.generate if row.symmetric else objects.generate
+
+        def make(session: pkcs11.Session) -> None:
+            if spec.custody is not Custody.SOLE and (row.symmetric or row.name in quirks(session.token).unwrappable):
+                raise KeyRefusedError(
+                    f"{spec.uri} is declared to leave the token, which does not wrap {row.name} keys",
+                    fix="declare it without escrow or copy, or as P-256",
+                    uri=str(spec.uri),
+                )
+            objects.make_room(session, spec)
+            generate(session, spec=spec, row=row)
+
+        self._session(spec.uri.vault).run(make)
         return self.describe(spec.uri)
 
     def describe(self, uri: KeyUri) -> KeyDescription:
-        """Read the pair back; half a pair counts as no key, and halves must belong together."""
+        """Read the key back; half a pair counts as no key, and a key must do what it is for."""
 
-        def read(session: pkcs11.Session) -> objects.Pair:
-            pair = objects.read(session, uri=uri)
-            if pair.attributes["CKA_SIGN"]:  # else it can prove nothing, and deviates
-                objects.prove(pair, uri=uri, challenge=token_bytes(_CHALLENGE_BYTES))
-            return pair
+        def read(session: pkcs11.Session) -> tuple[objects.Pair | Secret, str]:
+            found = objects.find(session, uri=uri)
+            return found, self._proven(found, uri)
 
-        pair = self._session(uri.vault).run(read)
+        found, fingerprint = self._session(uri.vault).run(read)
         return KeyDescription(
             uri=uri,
-            algorithm=pair.algorithm.name,
-            fingerprint=encoding.thumbprint(pair.public_key_pem),
-            public_key_pem=pair.public_key_pem,
-            claim_id=pair.claim_id,
-            attributes={**pair.attributes, "hardware": self.describe_vault(uri.vault_uri).attributes["hardware"]},
+            algorithm=found.algorithm.name,
+            fingerprint=fingerprint,
+            public_key_pem=found.public_key_pem if isinstance(found, objects.Pair) else None,
+            claim_id=found.claim_id,
+            attributes={**found.attributes, "hardware": self.describe_vault(uri.vault_uri).attributes["hardware"]},
         )
 
     def names(self, vault: VaultUri) -> list[str]:
         """Return the labels of all private and secret keys."""
         return self._session(vault.vault).run(objects.names)
 
+    def _proven(self, found: objects.Pair | Secret, uri: KeyUri) -> str:
+        """Return the fingerprint of a key that was seen to work; one whose usage forbids that deviates anyway."""
+        if isinstance(found, objects.Pair):
+            if found.attributes["CKA_SIGN"]:
+                objects.prove(found, uri=uri, challenge=self._random(_CHALLENGE_BYTES))
+            return encoding.thumbprint(found.public_key_pem)
+        if not found.attributes["CKA_ENCRYPT"] or not found.attributes["CKA_DECRYPT"]:
+            raise KeyConflictError(f"{uri} is a secret key that does not seal", fix="choose another name", uri=str(uri))
+        secret_keys.prove(found, uri=uri, random=self._random)
+        return secret_keys.check_value(found)
+
     def required(self, spec: KeySpec) -> Mapping[str, AttributeValue]:
-        """Return the PKCS#11 attributes of a signing key, but for those that its escrow excuses."""
-        return {name: value for name, value in _REQUIRED.items() if name not in _EXCUSED[spec.custody]}
+        """Return the PKCS#11 attributes of such a key, but for those that its escrow excuses."""
+        required = secret_keys.REQUIRED if algorithm(spec.algorithm).symmetric else objects.REQUIRED
+        return {name: value for name, value in required.items() if name not in _EXCUSED[spec.custody]}
 
     def deviations(self, spec: KeySpec, found: KeyDescription) -> list[str]:
-        """Return the PKCS#11 attributes that are not as a signing key's must be."""
+        """Return the PKCS#11 attributes that are not as the key's must be."""
         wrong = [name for name, value in self.required(spec).items() if found.attributes.get(name) is not value]
-        if found.algorithm != spec.algorithm:
+        declared, made = algorithm(spec.algorithm), algorithm(found.algorithm)
+        if declared.pkcs11_key_type != made.pkcs11_key_type:
+            wrong.append("CKA_KEY_TYPE")
+        elif declared.name != made.name:
             wrong.append("CKA_EC_PARAMS")
         return wrong
 
     def destroy(self, uri: KeyUri) -> None:
-        """Destroy both halves of the pair."""
+        """Destroy the key: both halves of a pair."""
         session = self._session(uri.vault)
 
         def remove(opened: pkcs11.Session) -> None:
             session.handles.pop(uri.name, None)
-            for half in objects.halves(opened, uri.name):
-                half.destroy()
+            for entry in objects.entries(opened, uri.name):
+                entry.destroy()
 
         session.run(remove)
 
     def sign(self, uri: KeyUri, data: bytes) -> bytes:
-        """Sign inside the token; the hash is made here since not every token has ECDSA with hashing."""
+        """Sign inside the token."""
+
+        def sign_with(_session: pkcs11.Session, found: objects.Pair | Secret) -> bytes:
+            if not isinstance(found, objects.Pair):
+                raise KeyRefusedError(f"{uri} is no signing key", fix="use a key made for signing", uri=str(uri))
+            return kinds.sign(found.private, found.algorithm, data)
+
+        return self._use(uri, sign_with)
+
+    def seal(self, uri: KeyUri, plaintext: bytes, *, context: bytes) -> str:
+        """Encrypt with AES-256-GCM inside the token; ``context`` is the associated data."""
+
+        def seal_with(_session: pkcs11.Session, found: objects.Pair | Secret) -> str:
+            return secret_keys.seal(_sealing(found, uri), plaintext, context=context, random=self._random)
+
+        return self._use(uri, seal_with)
+
+    def open(self, uri: KeyUri, sealed: str, *, context: bytes) -> bytes:
+        """Decrypt what `seal` made under the same context."""
+
+        def open_with(session: pkcs11.Session, found: objects.Pair | Secret) -> bytes:
+            return secret_keys.unseal(session, _sealing(found, uri), sealed, context=context, uri=uri)
+
+        return self._use(uri, open_with)
+
+    def _use(self, uri: KeyUri, operation: Callable[[pkcs11.Session, objects.Pair | Secret], T]) -> T:
+        """Return what ``operation`` makes of the key, whose handle is looked up once in a session."""
         session = self._session(uri.vault)
 
-        def sign_with(opened: pkcs11.Session) -> bytes:
-            pair = session.handles.get(uri.name)
-            if pair is None:
-                pair = session.handles[uri.name] = objects.read(opened, uri=uri)
-            hashed = encoding.digest(data, pair.algorithm.hash_name or "")
-            return bytes(pair.private.sign(hashed, mechanism=Mechanism.ECDSA))
+        def use(opened: pkcs11.Session) -> T:
+            found = session.handles.get(uri.name)
+            if found is None:
+                found = session.handles[uri.name] = objects.find(opened, uri=uri)
+            return operation(opened, found)
 
-        return session.run(sign_with)
+        return session.run(use)
 
     def wrap(self, uri: KeyUri, wrapping_key: bytearray) -> WrappedKey:
         """Wrap the private key inside the token; see `Wrapping.wrap`."""
@@ -215,3 +263,9 @@ class Pkcs11KeyManager:
         if session is None:
             session = self._sessions[label] = TokenSession(self._module_path, label, self._pin)
         return session
+
+
+def _sealing(found: objects.Pair | Secret, uri: KeyUri) -> Secret:
+    if isinstance(found, Secret):
+        return found
+    raise KeyRefusedError(f"{uri} is no sealing key", fix="use a key made for sealing", uri=str(uri))

@@ -27,12 +27,14 @@ class Quirks:
             others, so none is used before it has given `kwp_answer`.
         kwp_answer: What AES-KWP makes of `KNOWN_DATA` under `KNOWN_KEY`.
         oaep_hash: The strongest hash of RSA-OAEP and its mask.
+        unwrappable: The algorithms whose private keys the token generates and never wraps.
         not_opened: What the token answers when a wrapped key or a sealed text does not open.
     """
 
     kwp: tuple[Mechanism, ...] = (Mechanism.AES_KEY_WRAP_KWP, Mechanism.AES_KEY_WRAP_PAD)
     kwp_answer: bytes = _WRAPPED
     oaep_hash: str = "SHA-256"
+    unwrappable: frozenset[str] = frozenset()
     not_opened: tuple[type[pkcs11.PKCS11Error], ...] = (
         pkcs11.WrappedKeyInvalid,
         pkcs11.WrappedKeyLenRange,
@@ -48,6 +50,7 @@ _TABLE: dict[tuple[str, str], Quirks] = {
         kwp=(Mechanism.AES_KEY_WRAP_PAD,),
         kwp_answer=_WRAPPED_ZERO_FILLED,
         oaep_hash="SHA-1",  # ArgumentsBad for any other
+        unwrappable=frozenset({"Ed25519"}),  # KeyNotWrappable
         not_opened=(*_STANDARD.not_opened, pkcs11.GeneralError),
     ),
 }

@@ -24,6 +24,7 @@ from pkcs11._pkcs11 import lib
 from pkcs11.constants import TokenFlag
 
 from keyrung_provisioners.backends.pkcs11.objects import Pair
+from keyrung_provisioners.backends.pkcs11.secret_keys import Secret
 from keyrung_provisioners.errors import BackendMissingError, BackendUnavailableError
 
 T = TypeVar("T")
@@ -77,13 +78,13 @@ class _Login:
 
     Attributes:
         epoch: The module's when the session was opened.
-        handles: Key pairs found so far, by label; they end with the session.
+        handles: Keys found so far, by label; they end with the session.
         refused_pins: Digests of the PINs that the token refused.
     """
 
     session: pkcs11.Session | None = None
     epoch: int = -1
-    handles: dict[str, Pair] = field(default_factory=dict)
+    handles: dict[str, Pair | Secret] = field(default_factory=dict)
     refused_pins: set[bytes] = field(default_factory=set, repr=False)
 
     def drop(self) -> None:
@@ -175,8 +176,8 @@ class TokenSession:
         self._login = _logins.setdefault((self.module_path, self.label), _Login())
 
     @property
-    def handles(self) -> dict[str, Pair]:
-        """Key pairs found so far, by label, for use inside `run`: looking one up among many is slow."""
+    def handles(self) -> dict[str, Pair | Secret]:
+        """Keys found so far, by label, for use inside `run`: looking one up among many is slow."""
         return self._login.handles
 
     def run(self, operation: Callable[[pkcs11.Session], T]) -> T:

@@ -11,12 +11,11 @@ from typing import Any
 import pkcs11
 from pkcs11.constants import Attribute, ObjectClass
 from pkcs11.mechanisms import KeyType, Mechanism
-from pkcs11.util.ec import encode_named_curve_parameters
 
 from keyrung_provisioners import encoding
 from keyrung_provisioners.algorithms import algorithm
 from keyrung_provisioners.api import WrappedKey
-from keyrung_provisioners.backends.pkcs11 import objects
+from keyrung_provisioners.backends.pkcs11 import kinds, objects
 from keyrung_provisioners.backends.pkcs11.quirks import KNOWN_DATA, KNOWN_KEY, quirks
 from keyrung_provisioners.errors import BackendUnavailableError, KeyConflictError, KeyMissingError, KeyRefusedError
 from keyrung_provisioners.uri import KeyUri
@@ -59,8 +58,7 @@ def lock(session: pkcs11.Session, *, uri: KeyUri) -> None:
 def rehearse(session: pkcs11.Session, *, wrapped: WrappedKey, wrapping_key: bytearray, data: bytes) -> bytes:
     """Return a signature by the wrapped key, which becomes a session object and ends with this call."""
     with opened(session, wrapped, wrapping_key) as private:
-        hashed = encoding.digest(data, algorithm(wrapped.algorithm).hash_name or "")
-        return bytes(private.sign(hashed, mechanism=Mechanism.ECDSA))
+        return kinds.sign(private, algorithm(wrapped.algorithm), data)
 
 
 def rewrap(session: pkcs11.Session, *, wrapped: WrappedKey, old: bytearray, new: bytearray) -> WrappedKey:
@@ -86,7 +84,7 @@ def restore(session: pkcs11.Session, *, uri: KeyUri, wrapped: WrappedKey, wrappi
     """Put the wrapped key and its public half under ``uri``; half a pair of the same key is replaced."""
     if _stands_already(session, uri, wrapped):
         return
-    for entry in objects.halves(session, uri.name):
+    for entry in objects.entries(session, uri.name):
         if bytes(entry[Attribute.ID]) != wrapped.claim_id:
             raise _conflict(uri)
         entry.destroy()
@@ -95,17 +93,13 @@ def restore(session: pkcs11.Session, *, uri: KeyUri, wrapped: WrappedKey, wrappi
         _unwrap(session, key, mechanism, wrapped, label=uri.name, store=True)
     session.create_object(
         {
+            **objects.PUBLIC_TEMPLATE,
+            **kinds.public_attributes(wrapped.public_key_pem, row),
             Attribute.CLASS: ObjectClass.PUBLIC_KEY,
-            Attribute.KEY_TYPE: KeyType.EC,
-            Attribute.EC_PARAMS: encode_named_curve_parameters(row.curve or ""),
-            Attribute.EC_POINT: encoding.ec_point(wrapped.public_key_pem),
             Attribute.TOKEN: True,
             Attribute.PRIVATE: False,
             Attribute.LABEL: uri.name,
             Attribute.ID: wrapped.claim_id,
-            Attribute.VERIFY: True,
-            Attribute.ENCRYPT: False,
-            Attribute.WRAP: False,
         }
     )
 
@@ -137,7 +131,7 @@ def _unwrap(
     try:
         return key.unwrap_key(
             ObjectClass.PRIVATE_KEY,
-            KeyType.EC,
+            kinds.key_type(algorithm(wrapped.algorithm)),
             wrapped.ciphertext,
             mechanism=mechanism,
             id=wrapped.claim_id,

@@ -15,21 +15,12 @@ from secrets import token_bytes
 from typing import ClassVar, Self
 
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-    load_der_private_key,
-)
 
 from keyrung_provisioners import encoding
 from keyrung_provisioners.algorithms import algorithm, offered_algorithm
 from keyrung_provisioners.api import AttributeValue, Capability, Custody, KeyDescription, KeySpec, VaultDescription
-from keyrung_provisioners.backends.software import files
+from keyrung_provisioners.backends.software import files, private_keys
 from keyrung_provisioners.errors import (
     InvalidSettingError,
     KeyAlteredError,
@@ -52,7 +43,7 @@ class UnsafeSoftwareKeyManager:
 
     scheme: ClassVar[str] = "software"
     capabilities: ClassVar[frozenset[Capability]] = frozenset({Capability.SIGNING, Capability.SEALING})
-    algorithms: ClassVar[frozenset[str]] = frozenset({"P-256", "AES-256"})
+    algorithms: ClassVar[frozenset[str]] = frozenset({"P-256", "P-384", "Ed25519", "RSA-3072", "AES-256"})
 
     def __init__(
         self,
@@ -122,7 +113,7 @@ class UnsafeSoftwareKeyManager:
             "purpose": spec.purpose.value,
             "claim_id": spec.claim_id.hex(),
         }
-        secret = self._random(_AES_KEY_BYTES) if row.symmetric else _new_private_key()
+        secret = self._random(_AES_KEY_BYTES) if row.symmetric else private_keys.generate(row)
         if not files.write_key(opened, spec.uri.name, header, secret, self._random):
             fix = "choose another name, or take it over with `pulumi import`"
             raise KeyConflictError(f"{spec.uri} exists already", fix=fix, uri=str(spec.uri))
@@ -132,7 +123,7 @@ class UnsafeSoftwareKeyManager:
         """Open the key's file and derive the public half, or make the check value."""
         stored = self._read(uri)
         row = algorithm(stored.header["algorithm"])
-        pem = None if row.symmetric else _public_pem(_private_key(stored))
+        pem = None if row.symmetric else private_keys.public_pem(stored.secret, row)
         return KeyDescription(
             uri=uri,
             algorithm=row.name,
@@ -165,9 +156,9 @@ class UnsafeSoftwareKeyManager:
         """Sign in this process."""
         stored = self._read(uri)
         row = algorithm(stored.header["algorithm"])
-        if row.curve is None:
+        if row.symmetric:
             raise KeyRefusedError(f"{uri} is no signing key", fix="use a key made for signing", uri=str(uri))
-        return encoding.jose_from_der(_private_key(stored).sign(data, ec.ECDSA(SHA256())), row.curve)
+        return private_keys.sign(stored.secret, row, data)
 
     def seal(self, uri: KeyUri, plaintext: bytes, *, context: bytes) -> str:
         """Encrypt with AES-256-GCM; ``context`` is the associated data."""
@@ -214,22 +205,6 @@ class UnsafeSoftwareKeyManager:
 
 def _described(vault: VaultUri, *, created: bool) -> VaultDescription:
     return VaultDescription(uri=vault, created=created, attributes={"hardware": False})
-
-
-def _new_private_key() -> bytes:
-    key = ec.generate_private_key(ec.SECP256R1())
-    return key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
-
-
-def _private_key(stored: files.StoredKey) -> ec.EllipticCurvePrivateKey:
-    key = load_der_private_key(stored.secret, password=None)
-    if not isinstance(key, ec.EllipticCurvePrivateKey):
-        raise KeyAlteredError("a key's file holds a key of another kind", fix="bring it back from a backup")
-    return key
-
-
-def _public_pem(key: ec.EllipticCurvePrivateKey) -> str:
-    return key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode("ascii")
 
 
 def _check_value(secret: bytes) -> str:

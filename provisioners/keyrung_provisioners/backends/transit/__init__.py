@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar
 
 from keyrung_provisioners import encoding
-from keyrung_provisioners.algorithms import ALGORITHMS, algorithm, offered_algorithm
+from keyrung_provisioners.algorithms import ALGORITHMS, Algorithm, algorithm, offered_algorithm
 from keyrung_provisioners.api import (
     AttributeValue,
     Capability,
@@ -42,6 +42,8 @@ _TIMEOUT_SECONDS = 10.0  # a local call takes milliseconds; a hung server must n
 # The text whose HMAC under a symmetric key serves as that key's check value.
 _CHECK_TEXT = b"keyrung key check value v1"
 _BY_TRANSIT_TYPE = {row.transit: row for row in ALGORITHMS.values()}
+# RSASSA-PSS with a salt as long as the hash (RFC 7518 section 3.5).
+_SIGN_PARAMETERS = {"RSA": {"signature_algorithm": "pss", "salt_length": "hash"}}
 # The protective settings of a key, as Transit reports them, and what each must be.
 _REQUIRED: dict[str, AttributeValue] = {
     "exportable": False,
@@ -69,7 +71,7 @@ class TransitKeyManager:
             Capability.RECEIVING,
         }
     )
-    algorithms: ClassVar[frozenset[str]] = frozenset({"P-256", "AES-256"})
+    algorithms: ClassVar[frozenset[str]] = frozenset({"P-256", "P-384", "Ed25519", "RSA-3072", "AES-256"})
 
     def __init__(
         self,
@@ -81,6 +83,7 @@ class TransitKeyManager:
     ) -> None:
         """Reach the server at ``address``; it and ``token`` are asked for when the first call needs them."""
         self._server = Server(address=address, token=token, ca_file=ca_file, timeout_seconds=timeout_seconds)
+        self._algorithms: dict[KeyUri, Algorithm] = {}
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, str], *, root: Path) -> Self:
@@ -120,13 +123,9 @@ class TransitKeyManager:
         """Read the key's settings and its public half or check value."""
 
         def understand(data: Mapping[str, Any]) -> KeyDescription:
-            row = _BY_TRANSIT_TYPE.get(data["type"])
-            if row is None:
-                raise KeyConflictError(
-                    f"{uri} is of the unsupported type {data['type']}", fix="choose another name", uri=str(uri)
-                )
+            row = _row(str(data["type"]), uri)
             version = versions.living(data, uri)
-            pem = None if row.symmetric else str(version["public_key"])
+            pem = None if row.symmetric else encoding.public_pem_from_transit(str(version["public_key"]))
             return KeyDescription(
                 uri=uri,
                 algorithm=row.name,
@@ -177,7 +176,20 @@ class TransitKeyManager:
         versions.destroy(self._server, uri)
 
     def sign(self, uri: KeyUri, data: bytes) -> bytes:
-        """Sign in the engine; JWS marshalling answers r||s."""
+        """Sign in the engine; JWS marshalling answers the JOSE form."""
+        known = self._algorithms.get(uri)
+        if known is not None:
+            signature = self._signed(uri, data, known)
+            if len(signature) == known.signature_bytes:
+                return signature
+        # Not asked yet, or a key of another algorithm was made anew under the name.
+        row = self._algorithms[uri] = self._algorithm(uri)
+        return self._signed(uri, data, row)
+
+    def _algorithm(self, uri: KeyUri) -> Algorithm:
+        return versions.usable(self._server, uri, lambda data: _row(str(data["type"]), uri))
+
+    def _signed(self, uri: KeyUri, data: bytes, row: Algorithm) -> bytes:
         return self._use(
             "sign",
             uri,
@@ -185,9 +197,10 @@ class TransitKeyManager:
                 name=uri.name,
                 hash_input=_b64(data),
                 key_version=uri.version,
-                hash_algorithm="sha2-256",
+                hash_algorithm=row.transit_hash,
                 marshaling_algorithm="jws",
                 mount_point=uri.vault,
+                **_SIGN_PARAMETERS.get(row.kty, {}),
             ),
             lambda answer: encoding.from_base64url(answer["signature"].rpartition(":")[2]),
         )
@@ -251,6 +264,15 @@ class TransitKeyManager:
             with suppress(BackendUnavailableError):  # then the first answer says more
                 versions.usable(self._server, uri, partial(versions.living, uri=uri))
             raise
+
+
+def _row(transit_type: str, uri: KeyUri) -> Algorithm:
+    row = _BY_TRANSIT_TYPE.get(transit_type)
+    if row is None:
+        raise KeyConflictError(
+            f"{uri} is of the unsupported type {transit_type}", fix="choose another name", uri=str(uri)
+        )
+    return row
 
 
 def _b64(data: bytes) -> str:
