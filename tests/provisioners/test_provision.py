@@ -218,7 +218,7 @@ def test_a_key_that_is_not_ours_is_not_destroyed(key: Workshop) -> None:
 
 def test_a_key_of_an_unsupported_type_is_a_conflict(token_key: Workshop, softhsm_token: SoftHsmToken) -> None:
     with raw_session(softhsm_token) as session:
-        generate_raw(session, token_key.uri.name, {}, curve="secp384r1")
+        generate_raw(session, token_key.uri.name, {}, curve="secp521r1")
     with pytest.raises(KeyConflictError, match="unsupported type"):
         token_key.provision()
     assert token_key.inventory.rows() == []

@@ -182,8 +182,9 @@ def test_wrapping_leaves_no_object_behind(site: Site) -> None:
 
 def test_a_token_without_aes_kwp_is_refused(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     from keyrung_provisioners.backends.pkcs11 import wrapping  # noqa: PLC0415
+    from keyrung_provisioners.backends.pkcs11.quirks import Quirks  # noqa: PLC0415
 
-    monkeypatch.setattr(wrapping, "_KNOWN_WRAPPED", {"RFC 5649": b"not what this token gives"})
+    monkeypatch.setattr(wrapping, "quirks", lambda _token: Quirks(kwp_answer=b"not what this token gives"))
 
     with pytest.raises(BackendUnavailableError, match="no AES-KWP"):
         site.provision()
