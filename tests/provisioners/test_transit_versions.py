@@ -96,9 +96,32 @@ def test_a_version_that_leaves_a_gap_or_another_type_is_refused(
     manager.create(seed)
     with pytest.raises(KeyConflictError, match="of the type aes256-gcm96"):
         manager.create(replace(_generation(seed, 2), algorithm="P-256"))
-    with pytest.raises(KeyRefusedError, match="renewed in place"):
-        manager.create(_generation(seed, 2))
     assert [_read(client, each.uri)["latest_version"] for each in (first, seed)] == [1, 1]
+
+
+def test_a_sealing_key_has_later_generations_or_is_renewed_in_place_but_not_both(
+    first: KeySpec, openbao: OpenBaoServer, client: Client
+) -> None:
+    manager = vault_manager(openbao.settings("deployer"))
+    seeds = [
+        replace(first, uri=KeyUri("transit", "keyrung", openbao.key_name("credential-seed")), algorithm="AES-256")
+        for _ in range(2)
+    ]
+    for seed in seeds:
+        manager.create(seed)
+    made = [manager.describe(seeds[0].uri), manager.create(_generation(seeds[0], 2))]
+    assert made[0].fingerprint != made[1].fingerprint
+    for uri in (seeds[0].uri, seeds[0].uri.of_generation(2)):
+        with pytest.raises(KeyRefusedError, match="next generation"):
+            manager.rotate(uri)
+    manager.rotate(seeds[1].uri)
+    with pytest.raises(KeyConflictError, match="renewed in place"):
+        manager.create(_generation(seeds[1], 3))
+    manager.destroy(seeds[0].uri)
+    assert manager.describe(made[1].uri) == made[1]
+    for uri in (made[1].uri, seeds[1].uri):
+        manager.destroy(uri)
+        assert uri.name not in client.call("LIST", "keyrung/keys")["data"]["keys"]
 
 
 def test_a_rotation_by_somebody_else_at_the_same_moment_is_a_conflict(

@@ -3,8 +3,8 @@
 URI: ``transit:mount=MOUNT;name=NAME``, and ``;version=N`` for a later generation. Settings: ``transitAddress`` (https
 URL), ``transitToken`` (a reference) and ``transitCaFile`` (the authority that signed the server's certificate).
 
-A key is exportable only if it is declared portable. Later generations of a signing key are versions of it; a sealing
-key is renewed in place.
+A key is exportable only if it is declared portable. Later generations of a key are versions of it; a sealing
+key can be renewed in place instead.
 """
 
 import base64
@@ -167,6 +167,8 @@ class TransitKeyManager:
     def deviations(self, spec: KeySpec, found: KeyDescription) -> list[str]:
         """Return the Transit settings that are not as a key's must be."""
         wrong = [name for name, value in self.required(spec).items() if found.attributes.get(name) != value]
+        if algorithm(spec.algorithm).symmetric and found.attributes.get("auto_rotate_period") == versions.RENEWED:
+            wrong.remove("auto_rotate_period")
         if found.attributes.get("imported_key") and found.attributes.get("exportable") and not wrong:
             wrong.append("exportable")  # a copy that came in leaves no more
         return wrong

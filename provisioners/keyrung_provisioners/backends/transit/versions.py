@@ -16,9 +16,12 @@ from keyrung_provisioners.uri import KeyUri
 
 T = TypeVar("T")
 
-# A key whose first generation here is a later one is rotated up to it. Until it is there and the versions before it
-# are deleted, it carries this period (ten years, so it never rotates by itself), which no finished key of ours has.
-_UNFINISHED_SECONDS = 10 * 365 * 24 * 3600
+# Transit keeps nothing of ours beside a key, but it keeps a period after which it would rotate by itself. Two of them,
+# many years long, are marks of ours; every other key of ours has none.
+_YEAR_SECONDS = 365 * 24 * 3600
+# A key whose first generation here is a later one is rotated up to it: not there yet, or earlier versions not deleted.
+_UNFINISHED = 40 * _YEAR_SECONDS
+RENEWED = 50 * _YEAR_SECONDS  # a sealing key whose versions are renewals of one generation
 
 
 def usable(server: Server, uri: KeyUri, understand: Callable[[Mapping[str, Any]], T]) -> T:
@@ -62,10 +65,6 @@ def living(data: Mapping[str, Any], uri: KeyUri) -> Any:
 def make(server: Server, spec: KeySpec, row: Algorithm) -> None:
     """Generate the version that ``spec`` names, and no other; what a crash left unfinished is finished."""
     uri = spec.uri
-    if uri.version != 1 and row.symmetric:
-        raise KeyRefusedError(
-            f"{uri} is for sealing, and such a key is renewed in place", fix="rotate the key instead", uri=str(uri)
-        )
     try:
         found = refuse_taken(server, uri, row)
     except KeyMissingError:
@@ -73,7 +72,7 @@ def make(server: Server, spec: KeySpec, row: Algorithm) -> None:
         found = _read(server, uri)
     while found["latest_version"] < uri.version:
         found = _rotate(server, uri, found["latest_version"] + 1)
-    if _unfinished(found):
+    if found["auto_rotate_period"] == _UNFINISHED:
         _drop_older(server, uri, uri.version)
         _configure(server, uri, auto_rotate_period="0")
 
@@ -85,7 +84,7 @@ def destroy(server: Server, uri: KeyUri) -> None:
     except KeyMissingError:
         return
     lowest, latest = _lowest(found), int(found["latest_version"])
-    if found["supports_signing"] and not _unfinished(found):
+    if found["auto_rotate_period"] not in {_UNFINISHED, RENEWED}:
         if not lowest <= uri.version <= latest:
             return
         if lowest < uri.version:
@@ -108,13 +107,18 @@ def delete(server: Server, uri: KeyUri) -> None:
 
 
 def rotate(server: Server, uri: KeyUri) -> None:
-    """Renew the material of a sealing key, by exactly one version."""
+    """Renew the material of a sealing key that has no other generation, by exactly one version."""
     found = usable(server, uri, dict)
-    if not found["supports_encryption"]:
+    living(found, uri)
+    latest = int(found["latest_version"])
+    renewed = found["auto_rotate_period"] == RENEWED
+    if not found["supports_encryption"] or not (renewed or _lowest(found) == uri.version == latest):
         raise KeyRefusedError(
-            f"{uri} signs, so its next version is its next generation", fix="raise `generation`", uri=str(uri)
+            f"the next version of {uri} is its next generation", fix="raise `generation`", uri=str(uri)
         )
-    _rotate(server, uri, found["latest_version"] + 1)
+    if not renewed:
+        _configure(server, uri, auto_rotate_period=f"{RENEWED}s")
+    _rotate(server, uri, latest + 1)
 
 
 def _create(server: Server, spec: KeySpec, row: Algorithm) -> None:
@@ -126,7 +130,7 @@ def _create(server: Server, spec: KeySpec, row: Algorithm) -> None:
         type=row.transit,
         exportable=spec.custody is Custody.PORTABLE,
         allow_plaintext_backup=False,
-        auto_rotate_period="0" if spec.uri.version == 1 else f"{_UNFINISHED_SECONDS}s",
+        auto_rotate_period="0" if spec.uri.version == 1 else f"{_UNFINISHED}s",
     )
 
 
@@ -138,7 +142,13 @@ def refuse_taken(server: Server, uri: KeyUri, row: Algorithm) -> Mapping[str, An
     """
     found = _read(server, uri)
     latest = int(found["latest_version"])
-    begun = _unfinished(found) and latest <= uri.version
+    begun = found["auto_rotate_period"] == _UNFINISHED and latest <= uri.version
+    if found["auto_rotate_period"] == RENEWED:
+        raise KeyConflictError(
+            f"{uri} cannot follow: that key is renewed in place",
+            fix="rotate it again, or declare a key under another name",
+            uri=str(uri),
+        )
     if latest >= uri.version and not begun:
         raise KeyConflictError(
             f"{uri} exists already", fix="choose another name, or take it over with `pulumi import`", uri=str(uri)
@@ -173,10 +183,6 @@ def _drop_older(server: Server, uri: KeyUri, first_kept: int) -> None:
     """Delete the material of all versions before ``first_kept``; from the first call on nothing can use them."""
     _configure(server, uri, min_decryption_version=first_kept, min_encryption_version=first_kept)
     post(server, "trim", uri, "/trim", min_available_version=first_kept)
-
-
-def _unfinished(found: Mapping[str, Any]) -> bool:
-    return bool(found["auto_rotate_period"] == _UNFINISHED_SECONDS)
 
 
 def _lowest(found: Mapping[str, Any]) -> int:
