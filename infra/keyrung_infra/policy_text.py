@@ -6,17 +6,28 @@ import msgspec
 import pulumi
 
 from keyrung_policies.canonical import canonical_bytes
+from keyrung_policies.cases import CaseResult, run_cases
 from keyrung_policies.compile import compile_path
 from keyrung_policies.errors import PolicyError
 
 
 def policy_text(folder: Path) -> str:
-    """Return the compiled policy of ``folder`` as canonical JSON.
+    """Return the compiled policy of ``folder`` as canonical JSON; all its cases pass.
 
     Raises:
-        pulumi.RunError: With every mistake of every file, each with its place; shown without a traceback.
+        pulumi.RunError: With every mistake, or every case that fails, each with its place; shown without a traceback.
     """
     try:
-        return canonical_bytes(msgspec.to_builtins(compile_path(folder).policy.document)).decode()
+        compiled = compile_path(folder)
+        text = canonical_bytes(msgspec.to_builtins(compiled.policy.document)).decode()
     except PolicyError as error:
         raise pulumi.RunError(f"the policies in {folder.name} are not valid:\n{error}") from error
+    failed = [result for result in run_cases(compiled.policy, compiled.cases) if not result.passed]
+    if failed:
+        told = "\n".join(_told(result) for result in failed)
+        raise pulumi.RunError(f"the policies in {folder.name} don't do what their cases say:\n{told}")
+    return text
+
+
+def _told(result: CaseResult) -> str:
+    return f'{result.case.file}:{result.case.line}: case "{result.case.name}": {"; ".join(result.differences)}'

@@ -28,6 +28,12 @@ class Compiled:
     cases: tuple[Case, ...]
     invariants: tuple[Invariant, ...]
     warnings: tuple[SourceError, ...]
+    rule_places: dict[str, Place]
+
+    def place_of(self, rule_id: str) -> str:
+        """Return where a rule is written, as `file:line:column`."""
+        place = self.rule_places[rule_id]
+        return f"{place.file}:{place.line}:{place.column}"
 
 
 def compile_path(path: Path) -> Compiled:
@@ -83,6 +89,7 @@ def _compile(texts: dict[str, bytes], whole: Place, findings: Findings) -> Compi
         cases=tuple(cases),
         invariants=tuple(invariants),
         warnings=_by_place(findings.warnings),
+        rule_places={rule_id: declarations.places["rule", rule_id] for rule_id in document.rules},
     )
 
 

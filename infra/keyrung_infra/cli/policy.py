@@ -9,6 +9,7 @@ from keyrung_infra.cli.main import LazyGroup
 # Command -> module that has it as `command`, and its one line in the overview.
 _COMMANDS: dict[str, tuple[str, str]] = {
     "check": ("keyrung_infra.cli.policy_check", "Find every mistake of a policy."),
+    "test": ("keyrung_infra.cli.policy_test", "Run the cases of a policy and say what they leave untested."),
     "explain": (
         "keyrung_infra.cli.policy_explain",
         "Say what a request gets, because of which rules.",

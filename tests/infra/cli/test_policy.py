@@ -129,3 +129,35 @@ def test_explain_refuses_what_it_cannot_read(run: Run, arguments: tuple[str, ...
     code, out, err = run(*asked(*LARGE), *arguments)
     assert (code, out) == (2, "")
     assert told in err
+
+
+BROKEN_CASE = """rules: [{id: one, actions: [a.b], allow: true}, {id: two, actions: [c], deny: true}]
+cases:
+  - {name: wrong, action: a.b, expect: {outcome: deny}}
+  - {name: right, action: a.b, expect: {outcome: allow}}
+"""
+
+
+def test_test_names_the_failing_case_and_what_differs(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "one.yaml"
+    file.write_text(HEAD + BROKEN_CASE)
+    code, out, _ = run("test", str(file))
+    assert code == 1
+    assert out == (
+        f"{file}:5: case \"wrong\" failed: outcome: expected 'deny', got 'allow'\n"
+        f"{file}: 2 cases, 1 failed\n"
+        "  rules       1 of 2 decide a case\n"
+        "  thresholds  0 of 0 boundary values have a case\n"
+        "  changes     not tried while a case fails\n"
+    )
+
+
+def test_test_lists_what_is_untested_and_fails_for_it_on_demand(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "one.yaml"
+    file.write_text(HEAD + BROKEN_CASE.replace("outcome: deny", "outcome: allow"))
+    code, out, _ = run("test", str(file))
+    assert (code, out.splitlines()[-2:]) == (0, ["untested:", f"  {file}:3:54: two: decides no case"])
+    code, out, _ = run("test", "--strict", "--json", str(file))
+    document = json.loads(out)
+    assert (code, document["ok"], document["untried_rules"]) == (1, False, ["two"])
+    assert [case["passed"] for case in document["cases"]] == [True, True]
