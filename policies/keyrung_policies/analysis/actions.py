@@ -44,8 +44,8 @@ def action_classes(patterns: Iterable[str]) -> list[ActionClass]:
 def _fresh(prefix: str, names: set[str]) -> str | None:
     """Return an action below a prefix that is no mentioned name, or None when every possible one is mentioned."""
     letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-"
-    numbered = ("other", *(f"other-{number}" for number in range(2, len(names) + 3)), *letters)
-    for word in numbered:
+    words: list[str] = ["other", *(f"other-{number}" for number in range(2, len(names) + 3)), *letters]
+    for word in words:
         example = prefix + word
         if len(example) <= MAX_ACTION_CHARS and example not in names:
             return example

@@ -17,9 +17,7 @@ def address_classes(networks: frozenset[str]) -> tuple[str, ...]:
     v6 = [network for network in parsed if isinstance(network, IPv6Network)]
     found = [str(IPv4Address(number)) for number in _borders(v4, _V4_BITS)]
     found += [
-        str(address)
-        for number in _borders([*v6, _MAPPED], _V6_BITS)
-        if (address := IPv6Address(number)) not in _MAPPED
+        str(address) for number in _borders([*v6, _MAPPED], _V6_BITS) if (address := IPv6Address(number)) not in _MAPPED
     ]
     return (*_PLAIN, *found)
 

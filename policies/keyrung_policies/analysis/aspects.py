@@ -74,11 +74,25 @@ def _pays_once(side: Side) -> Formula:
     return side.demands(lambda require: require.single_use)
 
 
+def _batch(base: Side, head: Side) -> Formula:
+    return every([negate(_pays_once(base)), some([_larger(base, head, _count), _larger(base, head, _within)])])
+
+
+def _count(require: Require) -> int | None:
+    # A rule that asks for single use lets through less than any batch does.
+    return 1 if require.single_use else None if require.batch is None else require.batch.count
+
+
+def _within(require: Require) -> int | None:
+    return 0 if require.single_use else None if require.batch is None else require.batch.within_seconds
+
+
 _GAINED: dict[str, Callable[[Side, Side], Formula]] = {
     "level": _level,
     "max-age": _max_age,
     "bind": _bind,
     "single-use": _single_use,
+    "batch": _batch,
 }
 
 

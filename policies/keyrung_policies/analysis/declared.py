@@ -4,22 +4,20 @@ A declared attribute with a value outside its declaration denies every action. S
 wider one let through, and the other way round, wherever anything passes at all.
 """
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
 
 from keyrung_policies.analysis.actions import ActionClass
 from keyrung_policies.analysis.differences import DeclarationDiff, Difference
-from keyrung_policies.analysis.encoding import NO_PLAN, Side, encode, relevant_attributes
-from keyrung_policies.analysis.errors import AnalysisLimitError
+from keyrung_policies.analysis.encoding import NO_PLAN, Side, encode, relevant_attributes, space_for
+from keyrung_policies.analysis.errors import AnalysisLimitError, WitnessError
 from keyrung_policies.analysis.same import plan_key
 from keyrung_policies.analysis.solver import Deadline, UndecidedError, every, find, negate
-from keyrung_policies.analysis.spaces import candidates
-from keyrung_policies.analysis.strength import Verdict, verdict_of
+from keyrung_policies.analysis.strength import Verdict
 from keyrung_policies.analysis.witness import Moment
 from keyrung_policies.model import Attribute, Request, Value
-from keyrung_policies.operators import value_fits
 from keyrung_policies.policy_set import PolicySet
 
 Judge = Callable[[Moment], Difference]
@@ -37,12 +35,19 @@ def declaration_diffs(
             continue
         aloof = [action for action in actions if not _looks_at(name, action, base, head)]
         try:
-            found.append(_declaration_diff(name, (before, after), aloof, passing, judge))
+            lost, gained = _examples(name, (before, after), until)
+            for value, verdict, version in (
+                (lost, Verdict.STRONGER, passing[0]),
+                (gained, Verdict.WEAKER, passing[1]),
+            ):
+                moments = {} if value is None else version.requests(aloof)
+                if value is not None and moments:
+                    found.append(_effect(name, value, verdict, moments, judge))
         except (UndecidedError, AnalysisLimitError):
             found.append(
-                DeclarationDiff(attribute=name, verdict=Verdict.UNDECIDED, actions=tuple(aloof), differences=())
+                DeclarationDiff(attribute=name, verdict=Verdict.UNDECIDED, actions=tuple(aloof), difference=None)
             )
-    return tuple(one for one in found if one.verdict is not Verdict.EQUAL)
+    return tuple(found)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +58,11 @@ class _Passing:
     until: Deadline
     known: dict[Hashable, Moment | None] = field(default_factory=dict)
 
-    def request(self, action: str) -> Moment | None:
+    def requests(self, actions: Sequence[ActionClass]) -> dict[ActionClass, Moment]:
+        """Return a request that is not denied for each action that has one."""
+        return {action: moment for action in actions if (moment := self._request(action.example)) is not None}
+
+    def _request(self, action: str) -> Moment | None:
         """Return a request for the action that is not denied, or None when all are."""
         key = plan_key(self.policy, action)
         if key not in self.known:
@@ -67,44 +76,27 @@ class _Passing:
         return Request(action=action, attributes=moment[0].attributes), moment[1]
 
 
-def _declaration_diff(
-    name: str,
-    declared: tuple[Attribute | None, Attribute | None],
-    actions: Sequence[ActionClass],
-    passing: tuple[_Passing, _Passing],
-    judge: Judge,
+def _effect(
+    name: str, value: Value, verdict: Verdict, moments: Mapping[ActionClass, Moment], judge: Judge
 ) -> DeclarationDiff:
-    lost, gained = _examples(declared)
-    reached: dict[ActionClass, None] = {}
-    shown: list[Difference] = []
-    for value, version in ((gained, passing[1]), (lost, passing[0])):
-        if value is None:
-            continue
-        moments = [(action, moment) for action in actions if (moment := version.request(action.example)) is not None]
-        reached |= dict.fromkeys(action for action, _ in moments)
-        if moments:
-            request, now = moments[0][1]
-            shown.append(judge((msgspec.structs.replace(request, attributes={**request.attributes, name: value}), now)))
-    return DeclarationDiff(
-        attribute=name,
-        verdict=verdict_of(
-            weaker=any(one.comparison.weaker for one in shown), stronger=any(one.comparison.stronger for one in shown)
-        ),
-        actions=tuple(reached),
-        differences=tuple(shown),
-    )
+    """Return what a value means that one version alone admits, for the actions that can pass in that version."""
+    request, now = next(iter(moments.values()))
+    shown = judge((msgspec.structs.replace(request, attributes={**request.attributes, name: value}), now))
+    if shown.comparison.verdict is not verdict:
+        raise WitnessError
+    return DeclarationDiff(attribute=name, verdict=verdict, actions=tuple(moments), difference=shown)
 
 
-def _examples(declared: tuple[Attribute | None, Attribute | None]) -> tuple[Value | None, Value | None]:
+def _examples(
+    name: str, declared: tuple[Attribute | None, Attribute | None], until: Deadline
+) -> tuple[Value | None, Value | None]:
     """Return a value that only the first declaration admits, and one that only the second does."""
-    lost = gained = None
-    for value in candidates(declared, ()):
-        before, after = (attribute is None or value_fits(attribute, value) for attribute in declared)
-        if before and not after and lost is None:
-            lost = value
-        if after and not before and gained is None:
-            gained = value
-    return lost, gained
+    space = space_for(name, declared)
+    examples = []
+    for admitting, refusing in ((0, 1), (1, 0)):
+        model = find(space.facts, every([space.accepted(admitting), negate(space.accepted(refusing))]), until)
+        examples.append(None if model is None else space.value(model))
+    return examples[0], examples[1]
 
 
 def _admitted(attribute: Attribute | None) -> Attribute | None:

@@ -89,28 +89,35 @@ class Pair:
 
     def _differences(self, action: str) -> list[Difference]:
         encoding = encode(action, (self.base, self.head))
-        sides = [Side(encoding=encoding, policy=one, index=at) for at, one in enumerate((self.base, self.head))]
-        base, head = sides
+        base, head = (Side(encoding=encoding, policy=one, index=at) for at, one in enumerate((self.base, self.head)))
         # Requests that carry everything read best; the others are looked at where only they differ.
-        plain = every(
-            [side.well_formed for side in sides] + [negate(space.missing) for space in encoding.spaces.values()]
-        )
+        present = [negate(space.missing) for space in encoding.spaces.values()]
+        plain = every([base.well_formed, head.well_formed, *present])
+        found = self._claims(encoding, weakenings(base, head), plain, lambda one: one.comparison.weaker)
+        found += self._claims(encoding, strengthenings(base, head), plain, lambda one: one.comparison.stronger)
+        if not any(one.display for one in found):
+            other_text = self._show(encoding, shown_otherwise(base, head), plain)
+            found += [] if other_text is None else [other_text]
+        # A request that is weaker in one respect and stronger in another was found for both.
+        return list({repr(one): one for one in found}.values())
+
+    def _claims(
+        self,
+        encoding: Encoding,
+        claims: dict[str, Formula],
+        plain: Formula,
+        seen: Callable[[Difference], tuple[str, ...]],
+    ) -> list[Difference]:
+        """Return differences that show every one of the claims that can be shown."""
         found: list[Difference] = []
-        for claims, seen in ((weakenings(base, head), _weaker), (strengthenings(base, head), _stronger)):
-            open_claims = {name: claim for name, claim in claims.items() if not any(name in seen(one) for one in found)}
-            while open_claims:
-                shown = self._show(encoding, some(list(open_claims.values())), plain)
-                if shown is None:
-                    break
-                named = [name for name in seen(shown) if name in open_claims]
-                if not named:
-                    raise WitnessError("the solver and the evaluator disagree on a request; report this as a defect.")
-                found.append(shown)
-                for name in named:
-                    del open_claims[name]
-        other_text = self._show(encoding, shown_otherwise(base, head), plain)
-        if other_text is not None:
-            found.append(other_text)
+        still = dict(claims)
+        while still and (shown := self._show(encoding, some(list(still.values())), plain)) is not None:
+            named = [name for name in seen(shown) if name in still]
+            if not named:
+                raise WitnessError
+            found.append(shown)
+            for name in named:
+                del still[name]
         return found
 
     def _show(self, encoding: Encoding, claim: Formula, plain: Formula) -> Difference | None:
@@ -153,14 +160,6 @@ class Pair:
     def _acrs(self) -> tuple[frozenset[str], frozenset[str]]:
         base, head = (frozenset(level.acr for level in one.document.levels.values()) for one in (self.base, self.head))
         return base, head
-
-
-def _weaker(difference: Difference) -> tuple[str, ...]:
-    return difference.comparison.weaker
-
-
-def _stronger(difference: Difference) -> tuple[str, ...]:
-    return difference.comparison.stronger
 
 
 def _display(decision: Decision) -> str | None:

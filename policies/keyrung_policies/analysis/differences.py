@@ -36,15 +36,16 @@ class ActionDiff:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeclarationDiff:
-    """An attribute whose declaration admits other values, seen at the actions whose rules do not look at it.
+    """An attribute whose declaration admits more or fewer values, seen at the actions whose rules do not look at it.
 
     A value outside a declaration denies whatever the rules say, so this reaches every action that can pass at all.
+    ``difference`` is an example at the first of ``actions``; it is None where the answer is not known.
     """
 
     attribute: str
     verdict: Verdict
     actions: tuple[ActionClass, ...]
-    differences: tuple[Difference, ...]
+    difference: Difference | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,5 +73,5 @@ class PolicyDiff:
             for difference in action.differences:
                 yield action.action.title, difference
         for declaration in self.declarations:
-            for difference in declaration.differences:
-                yield declaration.attribute, difference
+            if declaration.difference is not None:
+                yield declaration.attribute, declaration.difference

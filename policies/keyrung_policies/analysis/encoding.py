@@ -10,18 +10,24 @@ from datetime import datetime
 from functools import cached_property
 from itertools import combinations
 
+from keyrung_policies.analysis.errors import AnalysisLimitError
+from keyrung_policies.analysis.lists import ListSpace
 from keyrung_policies.analysis.moments import Clock
 from keyrung_policies.analysis.solver import Formula, Model, every, negate, some
 from keyrung_policies.analysis.spaces import ClassSpace, Space
 from keyrung_policies.model import (
     All,
     Any,
+    Attribute,
     AttributeTest,
     Condition,
+    EnumAttribute,
     Not,
     Request,
     Require,
     Rule,
+    SetAttribute,
+    TextAttribute,
     TimeWindow,
 )
 from keyrung_policies.operators import condition_tests
@@ -92,16 +98,27 @@ def encode(action: str, policies: Sequence[PolicySet], beside: Iterable[Conditio
     for condition in conditions:
         for test in condition_tests(condition):
             tests[test.attribute][test] = None
-    spaces: dict[str, Space] = {
-        name: ClassSpace(
-            name=name,
-            declared=tuple(policy.document.attributes.get(name) for policy in policies),
-            tests=tuple(made),
-        )
+    spaces = {
+        name: space_for(name, [policy.document.attributes.get(name) for policy in policies], made)
         for name, made in tests.items()
     }
     windows = dict.fromkeys(window for condition in conditions for window in _windows(condition))
     return Encoding(action=action, spaces=spaces, clock=Clock(windows=tuple(windows)))
+
+
+def space_for(name: str, declared: Sequence[Attribute | None], tests: Iterable[AttributeTest] = ()) -> Space:
+    """Return all values of an attribute, as each side declares it.
+
+    Raises:
+        AnalysisLimitError: The sides disagree about the type.
+    """
+    kinds = {type(attribute) for attribute in declared if attribute is not None}
+    if len(kinds) > 1 and not kinds <= {TextAttribute, EnumAttribute}:
+        raise AnalysisLimitError(f"{name} changed its type, which is more than can be compared; look at it by hand")
+    if SetAttribute in kinds:
+        lists = tuple(attribute if isinstance(attribute, SetAttribute) else None for attribute in declared)
+        return ListSpace(name=name, declared=lists, tests=tuple(tests))
+    return ClassSpace(name=name, declared=tuple(declared), tests=tuple(tests))
 
 
 def rules_of(plan: Plan) -> tuple[RulePlan, ...]:

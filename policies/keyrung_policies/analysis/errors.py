@@ -20,3 +20,6 @@ class AnalysisLimitError(AnalysisError):
 
 class WitnessError(AnalysisError):
     """The solver named a request on which the evaluator disagrees: a defect in the analysis, so nothing is claimed."""
+
+    def __init__(self) -> None:
+        super().__init__("the solver and the evaluator disagree on a request; report this as a defect.")

@@ -41,4 +41,4 @@ def _effect(policy: PolicySet, rule_id: str) -> Hashable:
     if not isinstance(then, Require):
         return type(then).__name__
     acr = policy.document.levels[then.level].acr
-    return acr, then.max_age_seconds, then.bind, then.single_use, then.display
+    return acr, then.max_age_seconds, then.bind, then.single_use, then.batch, then.display

@@ -10,7 +10,6 @@ from functools import cached_property
 from typing import Protocol
 
 from keyrung_policies.analysis.addresses import address_classes
-from keyrung_policies.analysis.errors import AnalysisLimitError
 from keyrung_policies.analysis.solver import Formula, Model, among, number, value_of
 from keyrung_policies.analysis.texts import text_classes
 from keyrung_policies.cases import DEFAULT_MOMENT
@@ -29,7 +28,8 @@ from keyrung_policies.model import (
     TextAttribute,
     Value,
 )
-from keyrung_policies.operators import compile_check, compile_condition
+from keyrung_policies.operators import compile_condition
+from keyrung_policies.values import compile_check
 
 
 class Space(Protocol):
@@ -124,7 +124,7 @@ class ClassSpace:
         checks = [_admits_all if attribute is None else compile_check(attribute) for attribute in self.declared]
         predicates = [compile_condition(test) for test in self.tests]
         witness: dict[tuple[tuple[bool, ...], int], Value] = {}
-        for value in candidates(self.declared, self.tests):
+        for value in _candidates(self.declared, self.tests):
             accepted = tuple(check(value) for check in checks)
             passed = 0
             # No rule makes a test on a side that does not admit the value.
@@ -139,11 +139,8 @@ def _admits_all(_value: object) -> bool:
     return True
 
 
-def candidates(declared: Sequence[Attribute | None], tests: Sequence[AttributeTest]) -> list[Value]:
+def _candidates(declared: Sequence[Attribute | None], tests: Sequence[AttributeTest]) -> list[Value]:
     """Return values among which every class of values is found, plain ones first."""
-    kinds = {type(attribute) for attribute in declared if attribute is not None}
-    if len(kinds) > 1 and not kinds <= {TextAttribute, EnumAttribute}:
-        raise AnalysisLimitError("an attribute changed its type; look at its rules by hand")
     found: list[Value] = list(_texts(declared, tests))
     found += _integers(declared, tests)
     # Of a type that is no declared one, whichever those are: values that are outside every declaration.

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from keyrung_policies.model import Decision, Outcome, Requirement
+from keyrung_policies.model import Batch, Decision, Outcome, Requirement
 
 # A factor on the left proves all that those on the right prove.
 _IMPLIES: dict[str, tuple[str, ...]] = {
@@ -122,5 +122,13 @@ def _gained(base: Requirement, head: Requirement, base_acrs: frozenset[str]) -> 
         "max-age": head.max_age_seconds > base.max_age_seconds,
         "bind": not set(base.bind) <= set(head.bind),
         "single-use": base.single_use and not head.single_use,
+        "batch": not base.single_use and not head.single_use and _pays_more(base.batch, head.batch),
     }
     return tuple(name for name, holds in gained.items() if holds)
+
+
+def _pays_more(base: Batch | None, head: Batch | None) -> bool:
+    """Return whether a step-up pays for more requests than before; without a batch it pays for any number."""
+    if base is None:
+        return False
+    return head is None or head.count > base.count or head.within_seconds > base.within_seconds
