@@ -1,8 +1,12 @@
 """The provider's resources as Python classes for Pulumi programs."""
 
+from typing import Any
+
 import pulumi
 
 from keyrung_provisioners.api import Purpose
+from keyrung_provisioners.generations import OVERLAP_SECONDS, PUBLISH_SECONDS
+from keyrung_provisioners.states import KeyState
 
 
 class KeyVault(pulumi.CustomResource):
@@ -16,13 +20,20 @@ class KeyVault(pulumi.CustomResource):
 
 
 class Key(pulumi.CustomResource):
-    """A key generated inside a vault; only its public half and evidence come out."""
+    """A key generated inside a vault; only its public half and evidence come out.
+
+    Attributes:
+        uri: Of the newest generation, as are `thumbprint`, `public_key_pem` and `state`.
+        generations: Every generation, oldest first, the destroyed ones too, each with `generation`, `uri`,
+            `thumbprint`, `public_key_pem`, `state`, `stateSince` and `useNotBefore`.
+    """
 
     uri: pulumi.Output[str]
     thumbprint: pulumi.Output[str]
     public_key_pem: pulumi.Output[str]
     generation: pulumi.Output[int]
     state: pulumi.Output[str]
+    generations: pulumi.Output[list[dict[str, Any]]]
 
     def __init__(
         self,
@@ -33,10 +44,15 @@ class Key(pulumi.CustomResource):
         purpose: Purpose,
         algorithm: pulumi.Input[str] = "P-256",
         generation: pulumi.Input[int] = 1,
+        publish_seconds: pulumi.Input[int] = PUBLISH_SECONDS,
+        overlap_seconds: pulumi.Input[int] = OVERLAP_SECONDS,
         deletion_protection: bool = True,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Declare the key ``key_name`` in ``vault``; while protected it is neither deleted nor replaced.
+
+        Raise ``generation`` by one to rotate: the new key is published at once, used ``publish_seconds`` later, and the
+        old one is destroyed by an `up` that comes ``overlap_seconds`` after the one that deactivated it.
 
         The engine is told as well: the provider learns of a deletion only when what depends on the key is gone already,
         while the engine refuses the whole `destroy` before it begins.
@@ -47,8 +63,10 @@ class Key(pulumi.CustomResource):
             "purpose": purpose.value,
             "algorithm": algorithm,
             "generation": generation,
+            "publishSeconds": publish_seconds,
+            "overlapSeconds": overlap_seconds,
             "deletionProtection": deletion_protection,
-            **dict.fromkeys(("uri", "thumbprint", "public_key_pem", "state", "evidence", "holder")),
+            **dict.fromkeys(("uri", "thumbprint", "public_key_pem", "state", "evidence", "generations", "holder")),
         }
         protected = pulumi.ResourceOptions(protect=deletion_protection)
         super().__init__("keyrung:index:Key", name, properties, pulumi.ResourceOptions.merge(protected, opts))
@@ -56,6 +74,13 @@ class Key(pulumi.CustomResource):
     def translate_output_property(self, prop: str) -> str:
         """Return the Python name of an output."""
         return "public_key_pem" if prop == "publicKeyPem" else prop
+
+    @property
+    def in_use(self) -> pulumi.Output[dict[str, Any]]:
+        """The generation to sign with during a deployment: the older one until the newer has taken over."""
+        return self.generations.apply(
+            lambda found: next((each for each in found if each["state"] == KeyState.ACTIVE), found[-1])
+        )
 
 
 class PolicySet(pulumi.CustomResource):
@@ -77,8 +102,8 @@ class PolicySet(pulumi.CustomResource):
         """Declare the bundle of ``policy`` (canonical JSON) at ``path``, relative to the project."""
         properties = {
             "policy": policy,
-            "signingKey": signing_key.uri,
-            "signingKeyPem": signing_key.public_key_pem,
+            "signingKey": signing_key.in_use["uri"],
+            "signingKeyPem": signing_key.in_use["public_key_pem"],
             "path": path,
             "lifetimeDays": lifetime_days,
             **dict.fromkeys(("version", "bundleDigest", "inPlace", "notBefore", "expiresAt")),

@@ -5,7 +5,7 @@ Every step can be the last one before a crash; running `provision` again converg
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol, cast
 
 from keyrung_provisioners.api import Capability, Custody, KeyDescription, KeyManager, KeySpec, Purpose, Wrapping
@@ -41,9 +41,9 @@ class Provisioner:
         now: Gives the time (aware UTC).
         token_bytes: Gives random bytes.
         escrow: Keeps the escrow of keys declared escrowed; without it such a key stays in pre-activation.
-        reached: Called with the name of each step about to happen ("claimed", "generate", "generated", "escrow",
-            "lock", "locked", "activate"); raising there stops before the step. The provider uses it to stop when its
-            engine is gone.
+        reached: Called between all steps with the name of what was done ("claimed", "generated", "locked", "activated",
+            "destroyed") or is about to happen ("generate", "escrow", "lock", "activate", "postpone", "deactivate",
+            "destroy"); raising there stops. The provider uses it to stop when its engine is gone.
     """
 
     inventory: Inventory
@@ -52,13 +52,16 @@ class Provisioner:
     escrow: Escrow | None = None
     reached: Callable[[str], None] = _nothing
 
-    def provision(self, claim: Claim, manager: KeyManager, *, holder: str | None = None) -> KeyRow:
+    def provision(
+        self, claim: Claim, manager: KeyManager, *, holder: str | None = None, publish_seconds: int = 0
+    ) -> KeyRow:
         """Return the active key of ``claim``, made now or by an earlier, interrupted run.
 
         Args:
             claim: What is declared.
             manager: The back end of its vault.
             holder: Names the one who asks, if the key may later be retired by its last holder only.
+            publish_seconds: From its activation to its first use.
 
         Raises:
             KeyConflictError: If something that is not ours stands under the name.
@@ -78,7 +81,10 @@ class Provisioner:
                 if row.custody is Custody.ESCROWING:
                     row = self._escrow(row, manager)
                 self.reached("activate")
-                row = self.inventory.transition(row, KeyState.ACTIVE, now=self.now())
+                now = self.now()
+                use_not_before = now + timedelta(seconds=publish_seconds)
+                row = self.inventory.transition(row, KeyState.ACTIVE, now=now, use_not_before=use_not_before)
+                self.reached("activated")
             if holder is not None:
                 self.inventory.hold(row, holder)
             return row
@@ -173,6 +179,7 @@ class Provisioner:
             _refuse_foreign(row, manager)
             self.reached("destroy")
             manager.destroy(row.claim.uri)
+            self.reached("destroyed")
             if self.escrow is not None and row.custody is not Custody.SOLE:
                 self.escrow.remove(row)
             self.inventory.transition(row, KeyState.DESTROYED, now=self.now())

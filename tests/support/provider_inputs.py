@@ -20,7 +20,9 @@ INPUTS: dict[str, dict[str, tuple[Any, str]]] = {
         "name": (None, "replace"),
         "algorithm": ("P-256", "replace"),
         "purpose": (None, "replace"),
-        "generation": (1, "replace"),
+        "generation": (1, "update"),
+        "publishSeconds": (600, "update"),
+        "overlapSeconds": (86_400, "update"),
         "deletionProtection": (True, "update"),
     },
     "PolicySet": {
@@ -41,6 +43,8 @@ GIVEN: dict[str, dict[str, tuple[Any, Any]]] = {
         "algorithm": ("AES-256", "P-256"),
         "purpose": ("credential-seed", "audit-signing"),
         "generation": (1, 2),
+        "publishSeconds": (600, 60),
+        "overlapSeconds": (86_400, 600),
         "deletionProtection": (False, True),
     },
     "PolicySet": {
@@ -54,7 +58,21 @@ GIVEN: dict[str, dict[str, tuple[Any, Any]]] = {
 }
 OUTPUTS: dict[str, dict[str, Any]] = {
     "KeyVault": {"created": True, "evidence": {}},
-    "Key": {"uri": "transit:mount=keyrung;name=seed", "thumbprint": "t", "publicKeyPem": "", "state": "active"},
+    "Key": {
+        "uri": "transit:mount=keyrung;name=seed",
+        "thumbprint": "t",
+        "publicKeyPem": "",
+        "state": "active",
+        "generations": [
+            {
+                "generation": 1,
+                "state": "active",
+                "stateSince": "2026-01-01T00:00:00+00:00",
+                "useNotBefore": "2026-01-01T00:00:00+00:00",
+            }
+        ],
+        "holder": "h",
+    },
     "PolicySet": {
         "version": 1,
         "bundleDigest": "d",
@@ -76,6 +94,8 @@ def values(plain: Mapping[str, Any]) -> dict[str, PropertyValue]:
             return item
         if isinstance(item, dict):
             return PropertyValue(values(item))
+        if isinstance(item, list):
+            return PropertyValue([value(each) for each in item])
         return PropertyValue(float(item) if type(item) is int else item)
 
     return {name: value(item) for name, item in plain.items()}

@@ -1,19 +1,28 @@
-"""Resource `Key`: one key in a vault, claimed before it is made, proven by what the store answers."""
+"""Resource `Key`: a line of generations in a vault, each claimed before it is made, proven by what its store says."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from secrets import token_hex
 from typing import ClassVar
 
 from keyrung_infra.errors import InfraError
 from keyrung_infra.key_algorithms import algorithm_refusal
 from keyrung_infra.provider.backends import Backends
+from keyrung_infra.provider.key_line import declared_line, due_now, outputs, rotation_advice, stages, whole_number
 from keyrung_infra.provider.model import Change, Changes, Failure, Imported, OnChange, Property, Values
 from keyrung_infra.provider.values import UNKNOWN
 from keyrung_provisioners.algorithms import ALGORITHMS
 from keyrung_provisioners.api import Purpose
 from keyrung_provisioners.errors import InvalidSettingError, KeyMissingError
-from keyrung_provisioners.inventory import Claim, KeyRow
+from keyrung_provisioners.generations import (
+    OVERLAP_SECONDS,
+    PUBLISH_SECONDS,
+    bring_up_to_date,
+    check_generation,
+    retire_line,
+)
+from keyrung_provisioners.inventory import KeyRow
 from keyrung_provisioners.provision import check_identity
+from keyrung_provisioners.states import KeyState
 from keyrung_provisioners.uri import KeyUri, VaultUri
 
 _PURPOSES = tuple(purpose.value for purpose in Purpose if purpose is not Purpose.USER_CREDENTIAL)  # a person's key
@@ -46,22 +55,36 @@ class Key:
         ),
         "generation": Property(
             type="integer",
-            description="Raise it to replace the key by a new one under the same declaration.",
+            description="Raise it by one to rotate: the new key is published first, used later, and the old one ends.",
             default=1,
-            on_change=OnChange.REPLACE,
+        ),
+        "publishSeconds": Property(
+            type="integer",
+            description="Seconds from publishing a new generation to its first use; no cache of keys may live longer.",
+            default=PUBLISH_SECONDS,
+        ),
+        "overlapSeconds": Property(
+            type="integer",
+            description="Seconds from deactivating a generation to destroying it; what it signed is over by then.",
+            default=OVERLAP_SECONDS,
         ),
         "deletionProtection": Property(
             type="boolean", description="Whether deleting or replacing the key is refused.", default=True
         ),
     }
     outputs: ClassVar[Mapping[str, Property]] = {
-        "uri": Property(type="string", description="The key's URI."),
+        "uri": Property(type="string", description="URI of the newest generation."),
         "thumbprint": Property(
             type="string", description="RFC 7638 thumbprint; for a symmetric key a check value made by the store."
         ),
         "publicKeyPem": Property(type="string", description="Public half (PEM); empty for a symmetric key."),
         "state": Property(type="string", description="SP 800-57 state."),
         "evidence": Property(type="object", description="Protective attributes as the store reported them."),
+        "generations": Property(
+            type="array",
+            description="Every generation, oldest first, the destroyed ones too: generation, uri, thumbprint,"
+            " publicKeyPem, state, stateSince, useNotBefore.",
+        ),
         "holder": Property(
             type="string", description="Names this resource as the one whose deletion may destroy the key."
         ),
@@ -83,18 +106,23 @@ class Key:
             refusal = algorithm_refusal(Purpose(str(purpose)), str(algorithm))
             if refusal is not None:
                 failures.append(Failure(property="algorithm", reason=refusal))
-        generation = inputs["generation"]
-        if isinstance(generation, int) and generation < 1:
-            failures.append(Failure(property="generation", reason="generation starts at 1"))
+        for name, least in (("generation", 1), ("publishSeconds", 0), ("overlapSeconds", 0)):
+            value = inputs[name]
+            if isinstance(value, int) and value < least:
+                failures.append(Failure(property=name, reason=f"{name} starts at {least}"))
         return failures
 
     def drift(self, state: Values, inputs: Values) -> Mapping[str, Change]:
-        """See `ResourceType.drift`; a key that differs fails the refresh instead of drifting."""
-        return {}
+        """Report generations that are due for their next state; a key that differs fails the refresh instead."""
+        due = due_now(state, inputs, self._backends.now())
+        return {"generations": Change(kind=OnChange.UPDATE, input=False)} if due else {}
 
     def guard(self, state: Values, inputs: Values, changes: Changes) -> None:
-        """Refuse to replace a protected key, and to replace any key under the generation it already had."""
+        """Refuse a generation that cannot follow, to replace a protected key, or any under the generation it had."""
         if not changes.replaces:
+            if inputs["generation"] is not UNKNOWN:
+                due = due_now(state, inputs, self._backends.now())
+                check_generation(stages(state), whole_number(inputs, "generation"), due)
             return
         what = ", ".join(changes.replaces)
         if state["deletionProtection"]:
@@ -103,42 +131,51 @@ class Key:
                 fix=_UNPROTECT,
                 uri=str(state["uri"]),
             )
-        if inputs["generation"] is not UNKNOWN and _generation(inputs) <= _generation(state):
+        if inputs["generation"] is not UNKNOWN and whole_number(inputs, "generation") <= whole_number(
+            state, "generation"
+        ):
             raise InfraError(
                 f"changing {what} would make another key under generation {inputs['generation']}, which is over",
-                fix=f"raise `generation` to {_generation(state) + 1} together with it",
+                fix=f"raise `generation` to {whole_number(state, 'generation') + 1} together with it",
                 uri=str(state["uri"]),
             )
 
     def planned(self, inputs: Values, state: Values | None) -> Values:
-        """See `ResourceType.planned`: the URI follows from the declaration, and an update leaves the key as it is."""
-        if state is not None:
-            return {name: state[name] for name in self.outputs}
-        uri = _uri(inputs)
-        return {} if uri is None else {"uri": str(uri)}
+        """See `ResourceType.planned`: the URI follows from the declaration, and so does what an update leaves alone."""
+        if state is None:
+            uri = _uri(inputs)
+            return {} if uri is None else {"uri": str(uri)}
+        if inputs["generation"] != state["generation"]:
+            return {"holder": state["holder"]}
+        due = due_now(state, inputs, self._backends.now())
+        return {name: state[name] for name in self.outputs if not (due and name == "generations")}
 
     def advice(self, inputs: Values, state: Values | None) -> list[str]:
-        """See `ResourceType.advice`."""
-        return []
+        """Say what a rotation does now, and when the next `up` has something to do."""
+        return [] if state is None else rotation_advice(state, inputs, self._backends.now())
 
     def create(self, urn: str, inputs: Values) -> tuple[str, Values]:
         """See `ResourceType.create`."""
-        claim, holder = _claim(urn, inputs), _new_holder()
-        manager = self._backends.manager(claim.uri.scheme)
-        row = self._backends.provisioner().provision(claim, manager, holder=holder)
-        return str(claim.uri), _outputs(row, holder)
+        line, holder = declared_line(urn, inputs), _new_holder()
+        manager = self._backends.manager(line.uri.scheme)
+        rows = bring_up_to_date(self._backends.provisioner(), line, manager, holder=holder)
+        return str(line.uri), outputs(rows, holder)
 
     def read(self, urn: str, resource_id: str, state: Values) -> Values:
-        """Return the key's outputs if it is exactly the recorded one; else fail, naming both thumbprints."""
-        row = self._recorded(urn, state)
-        if row.fingerprint != state["thumbprint"]:
+        """Return the outputs if each living generation is exactly the recorded one; else fail, naming thumbprints."""
+        rows = self._recorded(urn, state)
+        recorded = next(row for row in rows if row.claim.generation == state["generation"])
+        if recorded.fingerprint != state["thumbprint"]:
             raise KeyMissingError(
-                f"for {row.claim.uri} the state names {state['thumbprint']} and the inventory {row.fingerprint}",
+                f"for {recorded.claim.uri} the state names {state['thumbprint']} and the inventory"
+                f" {recorded.fingerprint}",
                 fix="restore the inventory that belongs to this state",
-                uri=str(row.claim.uri),
+                uri=str(recorded.claim.uri),
             )
-        check_identity(row, self._backends.manager(row.claim.uri.scheme))
-        return _outputs(row, str(state["holder"]))
+        for row in rows:
+            if row.state is not KeyState.DESTROYED and row.fingerprint is not None:
+                check_identity(row, self._backends.manager(row.claim.uri.scheme))
+        return outputs(rows, str(state["holder"]))
 
     def adopt(self, urn: str, resource_id: str) -> Imported:
         """Take over an existing key; the id is ``PURPOSE@URI``."""
@@ -156,35 +193,45 @@ class Key:
             "algorithm": manager.describe(uri).algorithm,
             "purpose": purpose,
             "generation": 1,
+            "publishSeconds": PUBLISH_SECONDS,
+            "overlapSeconds": OVERLAP_SECONDS,
             "deletionProtection": True,
         }
         for failure in self.check(inputs):  # before anything is claimed
             raise InfraError(failure.reason, fix="choose the purpose that this key can serve", uri=str(uri))
         holder = _new_holder()
         row = self._backends.provisioner().take_over(urn, uri, Purpose(purpose), manager, holder=holder)
-        return Imported(resource_id=str(uri), inputs=inputs, outputs=_outputs(row, holder))
+        return Imported(resource_id=str(uri), inputs=inputs, outputs=outputs([row], holder))
 
     def update(self, urn: str, state: Values, inputs: Values) -> Values:
-        """See `ResourceType.update`: only the protection changes in place, and it lives in the state alone."""
-        return _outputs(self._recorded(urn, state), str(state["holder"]))
+        """Begin a rotation, or do what is due; all other inputs live in the state alone and need no store."""
+        holder = str(state["holder"])
+        rotates = inputs["generation"] != state["generation"]
+        if not rotates and not due_now(state, inputs, self._backends.now()):
+            return outputs(self._recorded(urn, state), holder)
+        line = declared_line(urn, inputs)
+        published = [each.generation for each in stages(state)]
+        manager = self._backends.manager(line.uri.scheme)
+        return outputs(
+            bring_up_to_date(self._backends.provisioner(), line, manager, published=published, holder=holder), holder
+        )
 
     def delete(self, urn: str, state: Values) -> None:
-        """Destroy the key, unless it is protected."""
+        """Destroy every living generation, unless the key is protected."""
         if state["deletionProtection"]:
             raise InfraError(f"{state['uri']} is protected", fix=_UNPROTECT, uri=str(state["uri"]))
-        uri = KeyUri.parse(str(state["uri"]))
-        manager = self._backends.manager(uri.scheme)
-        self._backends.provisioner().retire(urn, _generation(state), manager, holder=str(state["holder"]))
+        manager = self._backends.manager(KeyUri.parse(str(state["uri"])).scheme)
+        retire_line(self._backends.provisioner(), urn, manager, holder=str(state["holder"]))
 
-    def _recorded(self, urn: str, state: Values) -> KeyRow:
-        row = self._backends.inventory().row(urn, _generation(state))
-        if row is None:
+    def _recorded(self, urn: str, state: Values) -> Sequence[KeyRow]:
+        rows = self._backends.inventory().line(urn)
+        if not any(row.claim.generation == state["generation"] for row in rows):
             raise KeyMissingError(
                 f"the inventory has no claim for {state['uri']} (thumbprint {state['thumbprint']}, recorded: none)",
                 fix="restore the inventory that belongs to this state",
                 uri=str(state["uri"]),
             )
-        return row
+        return rows
 
 
 def _uri(inputs: Values) -> KeyUri | None:
@@ -194,33 +241,5 @@ def _uri(inputs: Values) -> KeyUri | None:
     return VaultUri.parse(str(vault)).key(str(name))
 
 
-def _claim(urn: str, inputs: Values) -> Claim:
-    return Claim(
-        owner=urn,
-        generation=_generation(inputs),
-        uri=VaultUri.parse(str(inputs["vault"])).key(str(inputs["name"])),
-        algorithm=str(inputs["algorithm"]),
-        purpose=Purpose(str(inputs["purpose"])),
-    )
-
-
-def _generation(values: Values) -> int:
-    generation = values["generation"]
-    if not isinstance(generation, int):
-        raise InfraError("generation is not a whole number", fix="write it as 1, 2, 3")
-    return generation
-
-
 def _new_holder() -> str:
     return token_hex(_HOLDER_BYTES)
-
-
-def _outputs(row: KeyRow, holder: str) -> Values:
-    return {
-        "holder": holder,
-        "uri": str(row.claim.uri),
-        "thumbprint": row.fingerprint,
-        "publicKeyPem": row.public_key_pem or "",
-        "state": row.state.value,
-        "evidence": dict(row.evidence or {}),
-    }

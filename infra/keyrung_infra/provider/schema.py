@@ -63,6 +63,8 @@ def _property(rule: Property) -> dict[str, object]:
         described["items"] = {"type": "string"}
     elif rule.type == "object":
         described["additionalProperties"] = {"$ref": "pulumi.json#/Any"}
+    if rule.type == "array":
+        described["items"] = {"$ref": "pulumi.json#/Any"}
     if rule.default is not None:
         described["default"] = rule.default
     if rule.on_change is OnChange.REPLACE:

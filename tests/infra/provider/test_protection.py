@@ -54,7 +54,7 @@ def test_a_key_is_replaced_under_a_new_generation_only(pulumi_project: Project) 
     project.pulumi("up", "--yes", "--skip-preview")
     first = resources(project)["key"]["outputs"]["thumbprint"]
 
-    declare_one_key(project, _PKCS11, protected=True, generation=2)
+    declare_one_key(project, _PKCS11, name="renamed", protected=True, generation=2)
     done = project.pulumi("preview", check=False)
     assert done.returncode != 0
     assert "which is protected: first `pulumi up` with deletionProtection: false" in done.stdout + done.stderr
@@ -67,14 +67,14 @@ def test_a_key_is_replaced_under_a_new_generation_only(pulumi_project: Project) 
     assert "raise `generation` to 2 together with it" in done.stdout + done.stderr
     assert token_objects(project) == ["private assertion-signing-one", "public assertion-signing-one"]
 
-    declare_one_key(project, _PKCS11, protected=False, generation=2)
+    declare_one_key(project, _PKCS11, name="renamed", protected=False, generation=2)
     project.pulumi("up", "--yes", "--skip-preview")
     second = resources(project)["key"]["outputs"]
     assert (second["generation"], second["state"]) == (2, "active")
     assert second["thumbprint"] != first
-    assert token_objects(project) == ["private assertion-signing-one", "public assertion-signing-one"]
-    uri = "pkcs11:token=keyrung;object=assertion-signing-one"
-    assert states(project) == {f"{uri}@1": "destroyed", f"{uri}@2": "active"}
+    assert token_objects(project) == ["private assertion-signing-renamed", "public assertion-signing-renamed"]
+    uri = "pkcs11:token=keyrung;object=assertion-signing"
+    assert states(project) == {f"{uri}-one@1": "destroyed", f"{uri}-renamed@2": "active"}
     assert [event.event for _, event in inventory(project).events()] == [
         *("key.claimed", "key.created", "key.activated", "key.destroyed"),
         *("key.claimed", "key.created", "key.activated"),
