@@ -5,7 +5,7 @@ SETUP := $(PYTHON) infra/toolchain/setup.py
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/keyrung
 COMPILE := $(BIN)/uv pip compile --custom-compile-command "make lock" --universal --python-version 3.11 --generate-hashes --no-emit-index-url --quiet
 
-.PHONY: setup demo test check bench clean clean-cache lock
+.PHONY: setup demo test test-slow check bench clean clean-cache lock
 
 setup:  ## tools and environment, nothing else
 	@$(SETUP)
@@ -15,6 +15,9 @@ demo: setup  ## the main job, from keys to an audited step-up
 
 test: setup-tests  ## all tests, against the real servers
 	@$(BIN)/pytest --numprocesses 2 --dist loadgroup
+
+test-slow: setup  ## the long comparisons of the policy analysis with brute force, some minutes
+	@$(BIN)/pytest --numprocesses 2 -m slow
 
 check: setup  ## style, types and import rules
 	@$(BIN)/ruff check

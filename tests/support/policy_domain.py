@@ -1,0 +1,296 @@
+"""Small policies over a finite domain, every request of that domain, and the order of decisions spelled out.
+
+The counterpart of the analysis: nothing is reduced and nothing is solved here, everything is tried.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from itertools import chain, combinations, product
+
+import msgspec
+from hypothesis import strategies as st
+
+from keyrung_policies import model
+from keyrung_policies.model import BINDINGS, Condition, Decision, Document, Request, Require, Rule
+from keyrung_policies.policy_set import PolicySet, policy_set
+
+MISSING = object()
+ACTIONS = ["a", "a.b", "a.b.c", "a.*", "a.b.*", "*"]
+# One action of every class that these patterns can make, found by looking at them.
+TRIED_ACTIONS = ["a", "a.b", "a.b.c", "a.zz", "a.b.zz", "zz", "zz.a"]
+MINUTES = [0, 1, 719, 720, 721, 1439]
+_LETTERS = "ab"
+_TEXTS = ["".join(letters) for length in range(3) for letters in product(_LETTERS, repeat=length)] + ["aaa"]
+_LISTS = [items for length in range(3) for items in product("rst", repeat=length)] + [("r", "s", "s")]
+# Attribute -> the declarations it may have.
+DECLARATIONS: dict[str, list[model.Attribute]] = {
+    "resource.n": [
+        model.IntegerAttribute(audit="omit", min=0, max=3),
+        model.IntegerAttribute(audit="value", min=0, max=2),
+        model.IntegerAttribute(audit="omit", min=-1, max=3),
+    ],
+    "resource.kind": [
+        model.EnumAttribute(audit="omit", values=("a", "b")),
+        model.EnumAttribute(audit="omit", values=("a", "b", "c")),
+    ],
+    "resource.path": [
+        model.TextAttribute(audit="omit", max_length=2),
+        model.TextAttribute(audit="omit", max_length=1),
+        model.EnumAttribute(audit="omit", values=("a", "ab")),
+    ],
+    "signal.odd": [model.BooleanAttribute(audit="omit")],
+    "context.address": [model.IpAttribute(audit="omit")],
+    "subject.roles": [
+        model.SetAttribute(audit="omit", values=None, min_items=0, max_items=2),
+        model.SetAttribute(audit="omit", values=("r", "s"), min_items=1, max_items=2),
+    ],
+}
+# Attribute -> every value a request of the domain may have; each list holds values outside each declaration.
+VALUES: dict[str, list[object]] = {
+    "resource.n": [MISSING, -2, -1, 0, 1, 2, 3, 4, "a", True],
+    "resource.kind": [MISSING, "a", "b", "c", "d", 0],
+    "resource.path": [MISSING, *_TEXTS, 0],
+    "signal.odd": [MISSING, True, False, 0],
+    "context.address": [
+        MISSING,
+        "10.0.0.0",
+        "10.0.0.1",
+        "10.0.0.2",
+        "::ffff:10.0.0.1",
+        "11.0.0.0",
+        "2001:db8::1",
+        "::1",
+        "x",
+    ],
+    "subject.roles": [MISSING, *_LISTS, "r"],
+}
+_NETWORKS = ["10.0.0.0/31", "10.0.0.1/32", "10.0.0.0/30", "2001:db8::/32", "::/0", "::ffff:0:0/96"]
+
+
+def tests_of(name: str, attribute: model.Attribute) -> st.SearchStrategy[Condition]:
+    """Return tests that are defined for an attribute."""
+    match attribute:
+        case model.IntegerAttribute(min=least, max=most):
+            numbers = st.integers(least, most)
+            return st.one_of(
+                st.builds(model.Equals, attribute=st.just(name), value=numbers),
+                st.builds(
+                    model.Ordered, attribute=st.just(name), ordering=st.sampled_from(model.ORDERINGS), bound=numbers
+                ),
+                st.builds(
+                    model.OneOf, attribute=st.just(name), values=st.lists(numbers, min_size=1, max_size=2).map(tuple)
+                ),
+            )
+        case model.EnumAttribute(values=values):
+            return st.one_of(
+                st.builds(model.Equals, attribute=st.just(name), value=st.sampled_from(values)),
+                st.builds(
+                    model.OneOf,
+                    attribute=st.just(name),
+                    values=st.lists(st.sampled_from(values), min_size=1).map(tuple),
+                ),
+            )
+        case model.TextAttribute(max_length=most):
+            texts = st.text(_LETTERS, max_size=most)
+            return st.one_of(
+                st.builds(model.Equals, attribute=st.just(name), value=texts),
+                st.builds(model.Glob, attribute=st.just(name), pattern=st.text("ab**", min_size=1, max_size=4)),
+            )
+        case model.BooleanAttribute():
+            return st.builds(model.Equals, attribute=st.just(name), value=st.booleans())
+        case model.SetAttribute(values=values):
+            items = st.sampled_from(values or ("r", "s", "t"))
+            return st.builds(model.Has, attribute=st.just(name), value=items)
+        case _:
+            networks = st.lists(st.sampled_from(_NETWORKS), min_size=1, max_size=2, unique=True)
+            return st.builds(model.Cidr, attribute=st.just(name), networks=networks.map(tuple))
+
+
+def conditions(attributes: dict[str, model.Attribute]) -> st.SearchStrategy[Condition]:
+    """Return conditions over the declared attributes and the time of day."""
+    borders = st.permutations([0, 1, 720, 721]).map(lambda order: order[:2])
+    windows: st.SearchStrategy[Condition] = borders.map(
+        lambda pair: model.TimeWindow(start_minute=pair[0], end_minute=pair[1])
+    )
+    leaves = st.one_of(*(tests_of(name, attribute) for name, attribute in attributes.items()), windows)
+    return st.recursive(
+        leaves,
+        lambda inner: st.one_of(
+            st.builds(model.Not, part=inner),
+            st.builds(model.All, parts=st.lists(inner, min_size=2, max_size=2).map(tuple)),
+            st.builds(model.Any, parts=st.lists(inner, min_size=2, max_size=2).map(tuple)),
+        ),
+        max_leaves=3,
+    )
+
+
+LEVELS: list[dict[str, model.Level]] = [
+    {
+        "low": model.Level(acr="low", any_of=(("otp",),), above=()),
+        "left": model.Level(acr="left", any_of=(("otp", "webauthn-uv"),), above=("low",)),
+        "right": model.Level(acr="right", any_of=(("token-signature-origin-bound",),), above=("low",)),
+        "top": model.Level(acr="top", any_of=(("token-signature-attested", "otp"),), above=("left", "right")),
+    },
+    # The same under other names.
+    {
+        "l0": model.Level(acr="low", any_of=(("otp",),), above=()),
+        "l1": model.Level(acr="left", any_of=(("otp", "webauthn-uv"),), above=("l0",)),
+        "l2": model.Level(acr="right", any_of=(("token-signature-origin-bound",),), above=("l0",)),
+        "l3": model.Level(acr="top", any_of=(("token-signature-attested", "otp"),), above=("l1", "l2")),
+    },
+    # Two acrs swapped, and a level that a one-time password reaches.
+    {
+        "low": model.Level(acr="left", any_of=(("otp",),), above=()),
+        "right": model.Level(acr="low", any_of=(("token-signature-origin-bound",), ("otp",)), above=("low",)),
+    },
+]
+
+
+@st.composite
+def requires(draw: st.DrawFn, levels: dict[str, model.Level], attributes: dict[str, model.Attribute]) -> Require:
+    single_use = draw(st.booleans())
+    batch = draw(
+        st.none() | st.builds(model.Batch, count=st.sampled_from([2, 3]), within_seconds=st.sampled_from([30, 60]))
+    )
+    shown = draw(st.sampled_from([None, None, "Do it", *(f"Do {{{name}}}" for name in attributes)]))
+    bind = draw(st.lists(st.sampled_from(BINDINGS), unique=True))
+    return Require(
+        level=draw(st.sampled_from(sorted(levels))),
+        max_age_seconds=draw(st.sampled_from([60, 120, 300])),
+        bind=tuple(binding for binding in BINDINGS if binding in bind),
+        single_use=single_use,
+        batch=None if single_use else batch,
+        display=shown,
+    )
+
+
+@st.composite
+def rules(draw: st.DrawFn, levels: dict[str, model.Level], attributes: dict[str, model.Attribute]) -> Rule:
+    effects = st.one_of(st.just(model.Allow()), requires(levels, attributes), st.just(model.Deny()))
+    return Rule(
+        trigger=None,
+        actions=tuple(sorted(draw(st.sets(st.sampled_from(ACTIONS), min_size=1, max_size=2)))),
+        when=draw(st.none() | conditions(attributes)),
+        then=draw(effects),
+    )
+
+
+@st.composite
+def documents(draw: st.DrawFn, names: list[str]) -> Document:
+    """Return a small policy that may look at these attributes."""
+    declared = draw(st.lists(st.sampled_from(names), unique=True, min_size=max(1, len(names) - 1)))
+    attributes = {name: draw(st.sampled_from(DECLARATIONS[name])) for name in sorted(declared)}
+    levels = draw(st.sampled_from(LEVELS))
+    made = draw(st.lists(rules(levels, attributes), min_size=1, max_size=4))
+    return Document(
+        keyrung="policy/v1",
+        attributes=attributes,
+        levels=levels,
+        rules={f"r{at}": rule for at, rule in enumerate(made)},
+    )
+
+
+@st.composite
+def pairs(draw: st.DrawFn) -> tuple[PolicySet, PolicySet, list[str]]:
+    """Return two versions of a policy and the attributes that either may look at."""
+    names = sorted(draw(st.lists(st.sampled_from(sorted(DECLARATIONS)), unique=True, min_size=1, max_size=2)))
+    base = draw(documents(names))
+    head = draw(st.one_of(documents(names), _edited(base)))
+    return policy_set(base), policy_set(head), names
+
+
+@st.composite
+def _edited(draw: st.DrawFn, base: Document) -> Document:
+    """Return a document that differs in one rule, or only in the names of its rules."""
+    kept = dict(base.rules)
+    edit = draw(st.sampled_from(["replace", "add", "drop", "rename"]))
+    if edit == "rename":
+        kept = {f"x{rule_id}": rule for rule_id, rule in kept.items()}
+    elif edit == "drop" and len(kept) > 1:
+        del kept[draw(st.sampled_from(sorted(kept)))]
+    else:
+        name = "added" if edit == "add" else draw(st.sampled_from(sorted(kept)))
+        kept[name] = draw(rules(base.levels, base.attributes))
+    return msgspec.structs.replace(base, rules=kept)
+
+
+def requests(action: str, names: list[str]) -> Iterator[tuple[Request, datetime]]:
+    """Yield every request of the domain for an action."""
+    for values in product(*(VALUES[name] for name in names), MINUTES):
+        attributes = {name: value for name, value in zip(names, values, strict=False) if value is not MISSING}
+        minute = values[-1]
+        assert isinstance(minute, int)
+        moment = datetime(2026, 1, 1, minute // 60, minute % 60, tzinfo=UTC)
+        yield Request(action=action, attributes=attributes), moment  # type: ignore[arg-type] # wrong types are the point
+
+
+_FACTOR_SETS = [
+    frozenset(some)
+    for some in chain.from_iterable(
+        combinations(["otp", "webauthn-uv", "token-signature-origin-bound"], n) for n in (1, 2, 3)
+    )
+] + [
+    # Attested signatures are origin-bound signatures too.
+    frozenset({"token-signature-attested", "token-signature-origin-bound"}),
+    frozenset({"token-signature-attested", "token-signature-origin-bound", "otp"}),
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """What somebody comes with: fresh factors or the acr of an assertion, and how it was used before."""
+
+    proof: frozenset[str] | str
+    age_seconds: int
+    changed: str | None
+    uses_before: int
+    since_first_use_seconds: int
+
+
+_USES = [(0, 0), (1, 30), (1, 60), (1, 90), (2, 30), (3, 30)]
+
+
+@cache
+def attempts(issued_acrs: frozenset[str]) -> list[Attempt]:
+    """Return every attempt that can make a difference while these acrs are issued."""
+    proofs: list[frozenset[str] | str] = [*_FACTOR_SETS, *sorted(issued_acrs)]
+    return [
+        Attempt(proof=proof, age_seconds=age, changed=changed, uses_before=uses, since_first_use_seconds=since)
+        for proof in proofs
+        for age in (60, 120, 300)
+        for changed in (None, *BINDINGS)
+        for uses, since in _USES
+    ]
+
+
+def lets_through(decision: Decision, attempt: Attempt) -> bool:
+    """Return whether a decision lets somebody through who comes with this."""
+    asked = decision.requirement
+    if asked is None:
+        return decision.outcome == "allow"
+    if isinstance(attempt.proof, frozenset):
+        proven = any(attempt.proof.issuperset(combination) for combination in asked.any_of)
+    else:
+        proven = attempt.proof in asked.acr_values
+    if not proven or attempt.age_seconds > asked.max_age_seconds or attempt.changed in asked.bind:
+        return False
+    if attempt.uses_before == 0 or (not asked.single_use and asked.batch is None):
+        return True
+    return (
+        asked.batch is not None
+        and attempt.uses_before < asked.batch.count
+        and attempt.since_first_use_seconds <= asked.batch.within_seconds
+    )
+
+
+def gains(before: Decision, after: Decision, issued_acrs: frozenset[str]) -> bool:
+    """Return whether ``after`` lets somebody through whom ``before`` stops."""
+    return any(lets_through(after, one) and not lets_through(before, one) for one in attempts(issued_acrs))
+
+
+def acrs(policy: PolicySet) -> frozenset[str]:
+    return frozenset(level.acr for level in policy.document.levels.values())
