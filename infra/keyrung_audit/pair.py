@@ -18,6 +18,9 @@ _STATE_AFTER = {
     "key.compromised": "compromised",
     "key.destroyed": "destroyed",
 }
+# Records that name a key without using it: what a refusal kept from happening, and whom a verifier serves with.
+_REFUSED = "refused"
+_NO_USE = frozenset({"verifier.started", "verifier.stopped"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +45,8 @@ class KeyHistory:
         if record.event in LIFECYCLE_EVENTS:
             self._learn(record.event, record.key)
             return None
-        return self._judge(record.key)
+        used = record.outcome != _REFUSED and record.event not in _NO_USE
+        return self._judge(record.key, used=used)
 
     def _learn(self, event: str, key: KeyUse) -> None:
         state = _STATE_AFTER.get(event)
@@ -51,14 +55,14 @@ class KeyHistory:
             thumbprint = key.thumbprint or (known.thumbprint if known is not None else None)
             self._lives[key.uri, key.generation] = _Life(state=state, thumbprint=thumbprint)
 
-    def _judge(self, key: KeyUse) -> tuple[str, str] | None:
+    def _judge(self, key: KeyUse, *, used: bool) -> tuple[str, str] | None:
         life = self._lives.get((key.uri, key.generation))
         name = f"{key.uri} generation {key.generation}"
         if life is None:
             return "key-never-seen", f"it names {name}, but no record before it says that this key was made"
         if life.thumbprint != key.thumbprint:
             return "key-differs", f"it names {name} with another thumbprint than the key was made with"
-        if life.state != "active" or key.state != "active":
+        if used and (life.state != "active" or key.state != "active"):
             state = life.state if life.state != "active" else key.state
             return "key-not-active", f"it uses {name}, which was {state} then"
         return None

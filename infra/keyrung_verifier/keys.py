@@ -13,6 +13,8 @@ from keyrung_verifier.strict import decode_base64url
 
 # The members that make the key and its thumbprint (RFC 7638 section 3.2, RFC 8037 section 2).
 REQUIRED_MEMBERS: Mapping[str, tuple[str, ...]] = {"EC": ("crv", "kty", "x", "y"), "OKP": ("crv", "kty", "x")}
+# States of a key whose earlier signatures still count (NIST SP 800-57 part 1, section 7).
+ACCEPTED_STATES = frozenset({"active", "deactivated"})
 
 
 def public_members(jwk: Mapping[str, str]) -> dict[str, str] | None:

@@ -16,7 +16,7 @@ from keyrung_verifier.callers import Caller, CallerRegistry
 from keyrung_verifier.calls import Call, CallRunner
 from keyrung_verifier.core import Core
 from keyrung_verifier.errors import CallerRefusedError, StoreError, UnavailableError
-from keyrung_verifier.keys import published
+from keyrung_verifier.keys import ACCEPTED_STATES, published
 from keyrung_verifier.policy_source import PolicySource
 from keyrung_verifier.protocols import Clock, Random, Sealer, Signer
 from keyrung_verifier.settings import VerifierSettings
@@ -133,13 +133,13 @@ class Verifier:
         """Use up an assertion for the request it was made for."""
         return self._runner.run(
             "assertion.spent",
-            lambda call: _plain(spending.spend(self._core, call, caller, body, keys=self._keys)),
+            lambda call: _plain(spending.spend(self._core, call, caller, body, keys=self._accepted_keys())),
             actor=caller.client_id,
         )
 
     def jwks(self) -> Answer:
         """Return the public keys that assertions verify with."""
-        return _plain(models.JsonWebKeySet(keys=list(self._keys.values())))
+        return _plain(models.JsonWebKeySet(keys=list(self._accepted_keys().values())))
 
     def authzen_configuration(self) -> Answer:
         """Return the metadata of the decision point."""
@@ -162,6 +162,10 @@ class Verifier:
     def new_correlation_id(self) -> str:
         """Return an id for an answer that no call stands behind."""
         return self._runner.new_correlation_id()
+
+    def _accepted_keys(self) -> Mapping[str, dict[str, str]]:
+        """Return the keys whose signatures count now: a deactivated key's still do, a compromised one's never."""
+        return self._keys if self._core.signer.state in ACCEPTED_STATES else {}
 
     def _record_life(self, event: str) -> None:
         entry = Entry(event=event, outcome="success", actor="keyrung", key=key_facts(self._core.signer))

@@ -38,6 +38,7 @@ class KeyRow:
         state_since: When it came into its state.
         use_not_before: When it may be used for the first time, which is where its cryptoperiod begins; None until it
             is activated. A later generation is activated, so that it is published, before it is used.
+        cryptoperiod_days: For how long it may be used; None for what `cryptoperiod` says of its purpose.
     """
 
     claim: Claim
@@ -50,19 +51,23 @@ class KeyRow:
     public_key_pem: str | None = None
     evidence: Mapping[str, AttributeValue] | None = None
     custody: Custody = Custody.SOLE
+    cryptoperiod_days: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyEvent:
-    """One step in the life of a key, as the audit log takes it."""
+    """One step in the life of a key, or what was seen of it, as the audit log takes it.
+
+    State and purpose are None for a key that stands in a store and in no inventory; its generation is 0.
+    """
 
     event_id: str
     event: str
     at: datetime
     uri: str
     generation: int
-    state: KeyState
-    purpose: Purpose
+    state: KeyState | None
+    purpose: Purpose | None
     fingerprint: str | None
 
 
@@ -101,6 +106,14 @@ class Inventory(Protocol):
 
     def postpone(self, row: KeyRow, use_not_before: datetime) -> KeyRow:
         """Have the first use of an active key wait until ``use_not_before``."""
+        ...
+
+    def set_cryptoperiod(self, row: KeyRow, days: int) -> KeyRow:
+        """Have the key be used for at most ``days``."""
+        ...
+
+    def note(self, event: KeyEvent) -> bool:
+        """Append what was seen of a key, unless an event of that id is there already; return whether it was new."""
         ...
 
     def hold(self, row: KeyRow, holder: str) -> None:

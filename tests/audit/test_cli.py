@@ -1,6 +1,7 @@
 """`keyrung audit`: exit codes and what people read."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,18 @@ def test_show_prints_the_last_records(files: Files) -> None:
     assert "payments.transfer" in result.stdout
     assert " 13 " in result.stdout
     assert " 10 " not in result.stdout
+
+
+@pytest.mark.parametrize("columns", ["60", "80", "120"])
+def test_show_cuts_nothing_however_narrow_the_terminal(
+    files: Files, columns: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # a terminal, for the one who draws
+    result = CliRunner().invoke(command, ["show", "--log", str(files.log), "--tail", "3"], env={"COLUMNS": columns})
+
+    assert result.exit_code == 0
+    assert "\u2026" not in result.stdout
+    assert max(len(line) for line in re.sub(r"\x1b\[[0-9;]*m", "", result.stdout).splitlines()) <= int(columns)
 
 
 def test_show_never_sends_control_characters_of_a_record_to_the_terminal(tmp_path: Path, log: Log) -> None:

@@ -45,3 +45,25 @@ def test_a_step_up_after_the_key_was_taken_out_of_use_is_found(audit_key: AuditK
     report = signed_log(audit_key, chain(changes)).check()
 
     assert [(finding.code, finding.seq) for finding in report.findings] == [("key-not-active", 8)]
+
+
+@pytest.mark.parametrize(
+    "named", [{"event": "assertion.issued", "outcome": "refused"}, {"event": "verifier.stopped", "outcome": "success"}]
+)
+def test_a_record_that_names_a_key_out_of_use_without_using_it_is_no_finding(
+    audit_key: AuditKey, named: dict[str, object]
+) -> None:
+    changes = plain_changes(audit_key, 9)
+    changes[7] |= {"event": "key.suspended", "outcome": None, "key": key("suspended")}
+    changes[8] |= named | {"key": key("suspended")}
+
+    assert signed_log(audit_key, chain(changes)).check().findings == ()
+
+
+def test_a_key_that_was_resumed_is_in_use_again(audit_key: AuditKey) -> None:
+    changes = plain_changes(audit_key, 10)
+    changes[7] |= {"event": "key.suspended", "outcome": None, "key": key("suspended")}
+    changes[8] |= {"event": "key.resumed", "outcome": None, "key": key("active")}
+    changes[9] |= {"event": "assertion.issued", "outcome": "success", "key": key("active")}
+
+    assert signed_log(audit_key, chain(changes)).check().findings == ()

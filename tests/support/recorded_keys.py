@@ -18,11 +18,12 @@ def record_key(
     at: datetime | None = None,
     generation: int = 1,
     algorithm: str = "P-256",
+    owner: str | None = None,
 ) -> KeyRow:
     """Return the active row of a key that was made ``at`` (now)."""
     now = at or datetime.now(UTC)
     parsed = KeyUri.parse(uri)
-    claim = Claim(owner=f"urn:{uri}", generation=generation, uri=parsed, algorithm=algorithm, purpose=purpose)
+    claim = Claim(owner=owner or f"urn:{uri}", generation=generation, uri=parsed, algorithm=algorithm, purpose=purpose)
     row, _ = inventory.claim(claim, claim_id=secrets.token_bytes(16), now=now)
     found = KeyDescription(
         uri=parsed, algorithm=algorithm, fingerprint=f"thumbprint of {uri}", public_key_pem=None, claim_id=row.claim_id

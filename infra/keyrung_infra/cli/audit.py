@@ -2,6 +2,7 @@
 
 import json
 from collections import deque
+from itertools import groupby
 from pathlib import Path
 from typing import NoReturn
 
@@ -22,6 +23,7 @@ from keyrung_audit import (
     verify,
 )
 from keyrung_audit.errors import RecordError
+from keyrung_infra.cli.tables import printable, show, table
 from keyrung_infra.errors import InfraError
 from keyrung_infra.project import STATE_FOLDER, find_root
 from keyrung_infra.serve.settings import Audit, read_settings
@@ -141,22 +143,21 @@ def _parse(line: bytes) -> Record | None:
 
 
 def _print_table(records: list[Record | None]) -> None:
-    # rich is loaded only when a table is drawn: it would double the start of every other command.
-    from rich.console import Console  # noqa: PLC0415
-    from rich.markup import escape  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
-
-    table = Table("number", "time (UTC)", "event", "outcome", "action", "factor", "reason", "key")
-    for record in records:
-        if record is None:
-            table.add_row("?", "", "not a record: run `keyrung audit verify`")
-            continue
-        key = "" if record.key is None else f"{record.key.uri} #{record.key.generation}"
-        cells = (record.event, record.outcome, record.action, record.factor, record.reason, key)
-        table.add_row(str(record.seq), record.time[:23], *(escape(_printable(cell or "")) for cell in cells))
-    Console().print(table)
+    """Print one table for each day; what is said about a record folds, so that nothing is cut at any width."""
+    for day, of_day in groupby(records, key=lambda record: "no date" if record is None else record.time[:10]):
+        shown = table(
+            "number", "time (UTC)", "event", "outcome", "about", right=("number",), fold=("about",), title=day
+        )
+        for record in of_day:
+            if record is None:
+                shown.add_row("?", "", "not a record", "", "run `keyrung audit verify`")
+                continue
+            cells = (record.event, record.outcome or "", _about(record))
+            shown.add_row(str(record.seq), record.time[11:23], *map(printable, cells))
+        show(shown)
 
 
-def _printable(text: str) -> str:
-    """Return the text with control characters as escapes: a record must not drive the reader's terminal."""
-    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
+def _about(record: Record) -> str:
+    key = None if record.key is None else f"{record.key.uri} #{record.key.generation}"
+    parts = {"action": record.action, "factor": record.factor, "reason": record.reason, "key": key}
+    return ", ".join(f"{name} {value}" for name, value in parts.items() if value)

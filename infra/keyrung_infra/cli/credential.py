@@ -25,8 +25,7 @@ def _records() -> Iterator[Records]:
     records = build_records(read_settings(root / DEFAULT_CONFIG), root)
     records.audit.open()
     try:
-        for event in records.key_events.new():
-            records.audit.append_key_event(event)
+        records.key_events.hand_over(records.audit)
         yield records
     finally:
         records.audit.checkpoint()

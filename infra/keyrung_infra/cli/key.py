@@ -4,6 +4,7 @@ from keyrung_infra.cli.main import LazyGroup
 
 _STATE = "keyrung_infra.cli.key_state"
 _COMMANDS = {
+    "list": ("keyrung_infra.cli.key_list", "Show every key: state, age, and when its rotation is due."),
     "suspend": (f"{_STATE}:suspend", "Stop every use of a key for now."),
     "resume": (f"{_STATE}:resume", "Use a suspended key again."),
     "deactivate": (f"{_STATE}:deactivate", "End a key's use: from now on it only verifies and decrypts."),

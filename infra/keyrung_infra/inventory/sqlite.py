@@ -4,65 +4,26 @@ import fcntl
 import hashlib
 import json
 import os
-import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from keyrung_infra.inventory.sqlite_rows import append_event, event_of, insert, select, utc_text
+from keyrung_infra.inventory.sqlite_file import SqliteFile, translated
+from keyrung_infra.inventory.sqlite_rows import append_event, event_of, insert, insert_event, select, utc_text
 from keyrung_provisioners.api import Custody, KeyDescription
-from keyrung_provisioners.errors import BackendUnavailableError, KeyConflictError, KeyRefusedError
+from keyrung_provisioners.errors import KeyConflictError, KeyRefusedError
 from keyrung_provisioners.inventory import Claim, CustodyEvent, KeyEvent, KeyRow
 from keyrung_provisioners.states import KeyState, check_transition
 from keyrung_provisioners.uri import KeyUri
 
-_BUSY_SECONDS = 30  # another process commits in milliseconds; a stuck one must not block for ever
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS keys (
-    owner TEXT NOT NULL,
-    generation INTEGER NOT NULL,
-    uri TEXT NOT NULL,
-    algorithm TEXT NOT NULL,
-    purpose TEXT NOT NULL,
-    claim_id BLOB NOT NULL,
-    claimed_at TEXT NOT NULL,
-    state TEXT NOT NULL,
-    fingerprint TEXT,
-    public_key_pem TEXT,
-    evidence TEXT,
-    custody TEXT NOT NULL DEFAULT 'sole',
-    state_since TEXT NOT NULL DEFAULT '',
-    use_not_before TEXT,
-    PRIMARY KEY (owner, generation)
-) STRICT;
-CREATE UNIQUE INDEX IF NOT EXISTS one_living_owner_per_uri ON keys (uri) WHERE state <> 'destroyed';
-CREATE TABLE IF NOT EXISTS holders (
-    owner TEXT NOT NULL,
-    generation INTEGER NOT NULL,
-    holder TEXT NOT NULL,
-    PRIMARY KEY (owner, generation)
-) STRICT;
-CREATE TABLE IF NOT EXISTS events (
-    position INTEGER PRIMARY KEY AUTOINCREMENT,
-    event_id TEXT NOT NULL UNIQUE,
-    event TEXT NOT NULL,
-    at TEXT NOT NULL,
-    uri TEXT NOT NULL,
-    generation INTEGER NOT NULL,
-    state TEXT NOT NULL,
-    purpose TEXT NOT NULL,
-    fingerprint TEXT
-) STRICT;
-"""
-# What an older inventory gains, by the column it lacks: none of its keys is escrowed, each was in use since its claim.
-_MIGRATIONS = {
-    "custody": "ALTER TABLE keys ADD COLUMN custody TEXT NOT NULL DEFAULT 'sole'",
-    "state_since": "ALTER TABLE keys ADD COLUMN state_since TEXT NOT NULL DEFAULT '';"
-    " UPDATE keys SET state_since = claimed_at",
-    "use_not_before": "ALTER TABLE keys ADD COLUMN use_not_before TEXT;"
-    " UPDATE keys SET use_not_before = claimed_at WHERE state <> 'pre-activation'",
+_EVENT_OF_STATE = {
+    KeyState.ACTIVE: "key.activated",
+    KeyState.SUSPENDED: "key.suspended",
+    KeyState.DEACTIVATED: "key.deactivated",
+    KeyState.COMPROMISED: "key.compromised",
+    KeyState.DESTROYED: "key.destroyed",
 }
 
 
@@ -72,14 +33,14 @@ class SqliteInventory:
     def __init__(self, path: Path) -> None:
         """Use the file at ``path``; it is made, readable by its owner only, on first use."""
         self._path = path
-        self._prepared = False
+        self._transaction = SqliteFile(path).transaction
 
     @contextmanager
     def exclusive(self, owner: str, generation: int) -> Iterator[None]:
         """Hold a lock file of this claim; the system releases it when the holder dies."""
         name = hashlib.sha256(f"{generation}:{owner}".encode()).hexdigest()[:32]
         folder = self._path.parent / "inventory-locks"
-        with _translated(self._path):
+        with translated(self._path):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             descriptor = os.open(folder / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -182,6 +143,20 @@ class SqliteInventory:
             )
         return replace(row, use_not_before=use_not_before)
 
+    def set_cryptoperiod(self, row: KeyRow, days: int) -> KeyRow:
+        """Store the days."""
+        with self._transaction() as connection:
+            connection.execute(
+                "UPDATE keys SET cryptoperiod_days = ? WHERE owner = ? AND generation = ?",
+                (days, row.claim.owner, row.claim.generation),
+            )
+        return replace(row, cryptoperiod_days=days)
+
+    def note(self, event: KeyEvent) -> bool:
+        """Append the event, once."""
+        with self._transaction() as connection:
+            return insert_event(connection, event, unless_known=True)
+
     def hold(self, row: KeyRow, holder: str) -> None:
         """Remember the last holder."""
         with self._transaction() as connection:
@@ -228,58 +203,3 @@ class SqliteInventory:
                 (after,),
             ).fetchall()
         return [(position, event_of(values)) for position, *values in found]
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with _translated(self._path):
-            if not self._prepared or not self._path.exists():
-                self._prepare()
-            with self._connection() as connection:
-                connection.execute("BEGIN IMMEDIATE")
-                try:
-                    yield connection
-                except BaseException:
-                    if connection.in_transaction:  # on a full disk SQLite has rolled back by itself
-                        connection.execute("ROLLBACK")
-                    raise
-                connection.execute("COMMIT")
-
-    @contextmanager
-    def _connection(self) -> Iterator[sqlite3.Connection]:
-        with closing(sqlite3.connect(self._path, timeout=_BUSY_SECONDS, isolation_level=None)) as connection:
-            connection.execute("PRAGMA synchronous = FULL")
-            yield connection
-
-    def _prepare(self) -> None:
-        """Have the file with its tables there; once, since every call needs them and none changes them."""
-        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        with self._connection() as connection:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.executescript(_SCHEMA)
-            connection.execute("BEGIN IMMEDIATE")
-            known = {name for (name,) in connection.execute("SELECT name FROM pragma_table_info('keys')")}
-            for column, statements in _MIGRATIONS.items():
-                for statement in statements.split(";") if column not in known else ():
-                    connection.execute(statement)
-            connection.execute("COMMIT")
-        self._prepared = True
-
-
-_EVENT_OF_STATE = {
-    KeyState.ACTIVE: "key.activated",
-    KeyState.SUSPENDED: "key.suspended",
-    KeyState.DEACTIVATED: "key.deactivated",
-    KeyState.COMPROMISED: "key.compromised",
-    KeyState.DESTROYED: "key.destroyed",
-}
-
-
-@contextmanager
-def _translated(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except (sqlite3.Error, OSError) as error:
-        raise BackendUnavailableError(
-            f"the key inventory {path} cannot be used ({error})", fix="check free space and permissions"
-        ) from error

@@ -13,7 +13,7 @@ from keyrung_provisioners.uri import KeyUri
 
 _COLUMNS = (
     "owner, generation, uri, algorithm, purpose, claim_id, claimed_at, state, fingerprint, public_key_pem, evidence,"
-    " custody, state_since, use_not_before"
+    " custody, state_since, use_not_before, cryptoperiod_days"
 )
 
 
@@ -25,7 +25,7 @@ def select(connection: sqlite3.Connection, condition: str, values: tuple[str | i
 
 def _row(found: Sequence[object]) -> KeyRow:
     owner, generation, uri, algorithm, purpose, claim_id, claimed_at, state, fingerprint, pem, evidence, *rest = found
-    kept, since, used_from = rest
+    kept, since, used_from, days = rest
     custody = Custody(str(kept))
     return KeyRow(
         claim=Claim(
@@ -45,6 +45,7 @@ def _row(found: Sequence[object]) -> KeyRow:
         custody=custody,
         state_since=datetime.fromisoformat(str(since)),
         use_not_before=None if used_from is None else datetime.fromisoformat(str(used_from)),
+        cryptoperiod_days=None if days is None else int(str(days)),
     )
 
 
@@ -56,7 +57,7 @@ def utc_text(moment: datetime | None) -> str | None:
 def insert(connection: sqlite3.Connection, row: KeyRow) -> None:
     """Insert a row that was just claimed."""
     connection.execute(
-        f"INSERT INTO keys ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL, NULL, NULL, ?, ?, NULL)",  # noqa: S608 - constants
+        f"INSERT INTO keys ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL, NULL, NULL, ?, ?, NULL, NULL)",  # noqa: S608 - constants
         (
             row.claim.owner,
             row.claim.generation,
@@ -79,20 +80,38 @@ def append_event(
     claim = row.claim
     what = f"{event}:{claim.generation}:{row.claim_id.hex()}:{row.state}"
     event_id = hashlib.sha256((f"{what}:{now.isoformat()}" if at_each_time else what).encode()).hexdigest()[:32]
-    connection.execute(
-        "INSERT INTO events (event_id, event, at, uri, generation, state, purpose, fingerprint)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            event_id,
-            event,
-            utc_text(now),
-            str(claim.uri),
-            claim.generation,
-            row.state,
-            claim.purpose,
-            row.fingerprint,
+    insert_event(
+        connection,
+        KeyEvent(
+            event_id=event_id,
+            event=event,
+            at=now,
+            uri=str(claim.uri),
+            generation=claim.generation,
+            state=row.state,
+            purpose=claim.purpose,
+            fingerprint=row.fingerprint,
         ),
     )
+
+
+def insert_event(connection: sqlite3.Connection, event: KeyEvent, *, unless_known: bool = False) -> bool:
+    """Insert the event and return whether it is new; a known id is an error, unless it is expected."""
+    done = connection.execute(
+        f"INSERT {'OR IGNORE ' if unless_known else ''}INTO events"  # noqa: S608 - constants only
+        " (event_id, event, at, uri, generation, state, purpose, fingerprint) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            event.event_id,
+            event.event,
+            utc_text(event.at),
+            event.uri,
+            event.generation,
+            event.state or "",
+            event.purpose or "",
+            event.fingerprint,
+        ),
+    )
+    return done.rowcount > 0
 
 
 def event_of(values: Sequence[object]) -> KeyEvent:
@@ -104,7 +123,7 @@ def event_of(values: Sequence[object]) -> KeyEvent:
         at=datetime.fromisoformat(str(at)),
         uri=str(uri),
         generation=int(str(generation)),
-        state=KeyState(str(state)),
-        purpose=Purpose(str(purpose)),
+        state=KeyState(str(state)) if state else None,
+        purpose=Purpose(str(purpose)) if purpose else None,
         fingerprint=None if fingerprint is None else str(fingerprint),
     )

@@ -82,7 +82,6 @@ async def _maintain(parts: Parts) -> None:
 
 def _maintain_once(parts: Parts) -> None:
     try:
-        for event in parts.records.key_events.new():
-            parts.records.audit.append_key_event(event)
+        parts.records.key_events.hand_over(parts.records.audit)
     finally:  # one event that the log refuses must not keep the store untidy and the log unsigned
         parts.verifier.maintain()

@@ -3,9 +3,11 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC
+from functools import partial
 from pathlib import Path
 
 from keyrung_infra.inventory.sqlite import SqliteInventory
+from keyrung_infra.serve.key_watch import KeyWatch
 from keyrung_infra.serve.keys import ProvisionedSealer, open_sealer, open_signer
 from keyrung_infra.serve.settings import Settings
 from keyrung_provisioners.api import KeyManager
@@ -38,6 +40,11 @@ class KeyEvents:
             yield _audit_form(event)
             self._position = position
 
+    def hand_over(self, audit: AuditWriter) -> None:
+        """Append what came since the last call to the log."""
+        for event in self.new():
+            audit.append_key_event(event)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Records:
@@ -48,6 +55,7 @@ class Records:
     credentials: Credentials
     sealer: ProvisionedSealer
     key_events: KeyEvents = field(repr=False)
+    watch: KeyWatch = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,20 +76,23 @@ def build_records(settings: Settings, root: Path) -> Records:
         InfraError: If a store holds another key than the declared one.
     """
     clock, random = SystemClock(), SystemRandom()
-    store = SqliteStore(root / settings.store)
+    store, inventory = SqliteStore(root / settings.store), root / settings.inventory
     audit = AuditWriter(
         store=store,
-        signer=open_signer(settings.audit_key, _manager(settings, settings.audit_key.uri, root)),
+        signer=open_signer(settings.audit_key, _manager(settings, settings.audit_key.uri, root), KeyWatch(inventory)),
         checkpoints=CheckpointFile(root / settings.audit.checkpoints),
         clock=clock,
         random=random,
     )
+    key_events = KeyEvents(SqliteInventory(inventory))
+    watch = KeyWatch(inventory, on_news=partial(key_events.hand_over, audit))
     return Records(
         store=store,
         audit=audit,
         credentials=Credentials(store=store, audit=audit, clock=clock, random=random),
-        sealer=open_sealer(settings.seed_key, _manager(settings, settings.seed_key.uri, root)),
-        key_events=KeyEvents(SqliteInventory(root / settings.inventory)),
+        sealer=open_sealer(settings.seed_key, _manager(settings, settings.seed_key.uri, root), watch),
+        key_events=key_events,
+        watch=watch,
     )
 
 
@@ -100,7 +111,7 @@ def build(settings: Settings, root: Path) -> Parts:
             clock=clock,
         ),
         store=records.store,
-        signer=open_signer(settings.assertion_key, _manager(settings, settings.assertion_key.uri, root)),
+        signer=open_signer(settings.assertion_key, _manager(settings, settings.assertion_key.uri, root), records.watch),
         sealer=records.sealer,
         audit=records.audit,
         clock=clock,
@@ -128,12 +139,12 @@ def _audit_form(event: KeyEvent) -> Mapping[str, object]:
     return {
         "event": event.event,
         "event_id": event.event_id,
-        "purpose": event.purpose.value,
+        "purpose": event.purpose.value if event.purpose else "unknown",
         "at": event.at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
         "key": {
             "uri": event.uri,
             "generation": event.generation,
-            "state": event.state.value,
+            "state": event.state.value if event.state else "unknown",
             "thumbprint": event.fingerprint,
         },
     }

@@ -5,10 +5,12 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from keyrung_infra.errors import InfraError
+from keyrung_infra.serve.key_watch import KeyWatch
 from keyrung_infra.serve.settings import SealingKey, SigningKey
 from keyrung_provisioners import encoding
 from keyrung_provisioners.algorithms import algorithm
 from keyrung_provisioners.api import Capability, KeyManager, Sealing, Signing
+from keyrung_provisioners.states import KeyState
 from keyrung_provisioners.uri import KeyUri
 
 
@@ -20,13 +22,19 @@ class ProvisionedSigner:
     key_uri: str
     key_id: str
     generation: int
-    state: str
     algorithm: str
     public_jwk: Mapping[str, str]
     signing: Signing = field(repr=False)
+    watch: KeyWatch = field(repr=False)
+
+    @property
+    def state(self) -> str:
+        """Return the state of the key as it is now."""
+        return self.watch.state(self.uri, self.generation).value
 
     def sign(self, data: bytes) -> bytes:
-        """Return the signature over ``data`` in JOSE form."""
+        """Return the signature over ``data`` in JOSE form; only an active key signs."""
+        self.watch.require(self.uri, self.generation, KeyState.ACTIVE)
         return self.signing.sign(self.uri, data)
 
 
@@ -38,17 +46,20 @@ class ProvisionedSealer:
     key_uri: str
     generation: int
     sealing: Sealing = field(repr=False)
+    watch: KeyWatch = field(repr=False)
 
     def seal(self, plaintext: bytes, *, context: bytes) -> str:
-        """Return ``plaintext`` sealed under ``context``."""
+        """Return ``plaintext`` sealed under ``context``; only an active key seals."""
+        self.watch.require(self.uri, self.generation, KeyState.ACTIVE)
         return self.sealing.seal(self.uri, plaintext, context=context)
 
     def open(self, sealed: str, *, context: bytes) -> bytes:
-        """Return what was sealed under ``context``."""
+        """Return what was sealed under ``context``; a deactivated key still opens (SP 800-57 part 1, section 7)."""
+        self.watch.require(self.uri, self.generation, KeyState.ACTIVE, KeyState.DEACTIVATED)
         return self.sealing.open(self.uri, sealed, context=context)
 
 
-def open_signer(key: SigningKey, manager: KeyManager) -> ProvisionedSigner:
+def open_signer(key: SigningKey, manager: KeyManager, watch: KeyWatch) -> ProvisionedSigner:
     """Return the signer for ``key``; the store must hold exactly the declared public key."""
     uri = KeyUri.parse(key.uri)
     if Capability.SIGNING not in manager.capabilities:
@@ -65,16 +76,18 @@ def open_signer(key: SigningKey, manager: KeyManager) -> ProvisionedSigner:
         key_uri=str(uri),
         key_id=key.thumbprint,
         generation=key.generation,
-        state=key.state,
         algorithm=algorithm(found.algorithm).jwa or "",
         public_jwk=encoding.public_jwk(found.public_key_pem),
         signing=cast(Signing, manager),
+        watch=watch,
     )
 
 
-def open_sealer(key: SealingKey, manager: KeyManager) -> ProvisionedSealer:
+def open_sealer(key: SealingKey, manager: KeyManager, watch: KeyWatch) -> ProvisionedSealer:
     """Return the sealer for ``key``; the first use shows whether the store holds it."""
     uri = KeyUri.parse(key.uri)
     if Capability.SEALING not in manager.capabilities:
         raise InfraError(f"{uri} cannot seal", fix="declare a credential-seed key in the stack")
-    return ProvisionedSealer(uri=uri, key_uri=str(uri), generation=key.generation, sealing=cast(Sealing, manager))
+    return ProvisionedSealer(
+        uri=uri, key_uri=str(uri), generation=key.generation, sealing=cast(Sealing, manager), watch=watch
+    )

@@ -1,0 +1,79 @@
+"""What the inventory says of a key at this moment, asked before each use of it.
+
+So a key that is suspended, deactivated or compromised is refused from the next use on, not from the next restart on.
+One open connection makes the question cheap: some microseconds beside a signature's hundreds.
+"""
+
+import sqlite3
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from keyrung_provisioners.errors import BackendUnavailableError, KeyRefusedError
+from keyrung_provisioners.states import KeyState
+from keyrung_provisioners.uri import KeyUri
+
+# A name may have had an owner before; the living row comes first.
+_QUESTION = """
+SELECT (SELECT max(position) FROM events),
+       (SELECT state FROM keys WHERE uri = ? AND generation = ? ORDER BY state = 'destroyed' LIMIT 1)
+"""
+
+
+class KeyWatch:
+    """States of keys, safe for several threads."""
+
+    def __init__(self, inventory: Path, *, on_news: Callable[[], None] = lambda: None) -> None:
+        """Ask the file ``inventory``.
+
+        ``on_news`` is called before a state is given that may differ from an earlier one: what happened to keys goes
+        into the audit log before anything that was done with them afterwards.
+        """
+        self._inventory = inventory
+        self._on_news = on_news
+        self._lock = threading.Lock()
+        self._connection: sqlite3.Connection | None = None
+        self._newest: int | None = None
+
+    def state(self, uri: KeyUri, generation: int) -> KeyState:
+        """Return the state of the key.
+
+        Raises:
+            KeyRefusedError: The inventory has no such key.
+            BackendUnavailableError: The inventory cannot be read.
+        """
+        newest, state = self._ask(uri, generation)
+        if newest != self._newest:
+            self._on_news()
+            self._newest = newest
+        if state is None:
+            raise KeyRefusedError(
+                f"the inventory has no generation {generation} of {uri}",
+                fix="deploy the stack with `pulumi up`",
+                uri=str(uri),
+            )
+        return KeyState(state)
+
+    def require(self, uri: KeyUri, generation: int, *allowed: KeyState) -> None:
+        """Raise `KeyRefusedError` unless the key is in one of the states ``allowed``; also what `state` raises."""
+        state = self.state(uri, generation)
+        if state not in allowed:
+            raise KeyRefusedError(
+                f"{uri} is {state}", fix=f"use a key that is {' or '.join(allowed)}", uri=str(uri), state=state
+            )
+
+    def _ask(self, uri: KeyUri, generation: int) -> tuple[int | None, str | None]:
+        with self._lock:
+            try:
+                if self._connection is None:
+                    # Only a file that is there: an inventory made anew would know no key, and be nobody's.
+                    name = f"{self._inventory.absolute().as_uri()}?mode=ro"
+                    self._connection = sqlite3.connect(name, uri=True, isolation_level=None, check_same_thread=False)
+                newest, state = self._connection.execute(_QUESTION, (str(uri), generation)).fetchone()
+            except sqlite3.Error as error:
+                self._connection = None
+                raise BackendUnavailableError(
+                    f"the key inventory {self._inventory} cannot be read ({error})",
+                    fix="check its place and permissions",
+                ) from error
+        return newest, state
