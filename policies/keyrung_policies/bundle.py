@@ -68,12 +68,8 @@ class Bundle:
 
 
 def policy_digest(policy: PolicySet) -> str:
-    """Return the digest that names a policy wherever it is mentioned: `sha-256:` and base64url."""
-    return _digest(policy.document)
-
-
-def _digest(document: Document) -> str:
-    return f"sha-256:{encode_base64url(hashlib.sha256(canonical_bytes(msgspec.to_builtins(document))).digest())}"
+    """Return the digest of a policy's document."""
+    return document_digest(policy.document)
 
 
 def build_payload(policy: PolicySet, *, version: int, not_before: datetime, expires_at: datetime) -> bytes:
@@ -162,12 +158,33 @@ def open_bundle(
     _check_life(payload, now=now, minimum_version=minimum_version)
     return Bundle(
         policy=policy,
-        digest=_digest(payload.policy),
+        digest=document_digest(payload.policy),
         version=payload.version,
         not_before=datetime.fromtimestamp(payload.not_before, UTC),
         expires_at=datetime.fromtimestamp(payload.expires_at, UTC),
         key_id=key_id,
     )
+
+
+def read_unverified(data: bytes) -> tuple[str, Payload]:
+    """Return the key id a bundle names and what it carries, with nothing checked but its form: to look at, not to obey.
+
+    Raises:
+        BundleCorruptError: The bytes are not a bundle.
+    """
+    try:
+        if len(data) > MAX_BUNDLE_BYTES:
+            raise MalformedError(f"it exceeds {MAX_BUNDLE_BYTES} bytes")
+        jws = parse_flattened(data)
+        key_id = parse_object(decode_base64url(jws.protected)).get("kid")
+        return str(key_id or ""), _parse_payload(decode_base64url(jws.payload))
+    except MalformedError as error:
+        raise BundleCorruptError(f"the bundle is damaged: {error}; deploy it again.") from error
+
+
+def document_digest(document: Document) -> str:
+    """Return the digest that names a policy wherever it is mentioned: `sha-256:` and base64url."""
+    return f"sha-256:{encode_base64url(hashlib.sha256(canonical_bytes(msgspec.to_builtins(document))).digest())}"
 
 
 def _verified_signer(jws: FlattenedJws, trusted_keys: Mapping[str, Mapping[str, str]]) -> str:

@@ -10,6 +10,9 @@ from keyrung_infra.cli.main import LazyGroup
 _COMMANDS: dict[str, tuple[str, str]] = {
     "check": ("keyrung_infra.cli.policy_check", "Find every mistake of a policy."),
     "test": ("keyrung_infra.cli.policy_test", "Run the cases of a policy and say what they leave untested."),
+    "compile": ("keyrung_infra.cli.policy_compile", "Write a policy in the one form that is hashed and signed."),
+    "sign": ("keyrung_infra.cli.policy_sign", "Sign a policy with a provisioned key."),
+    "inspect": ("keyrung_infra.cli.policy_inspect", "Show and verify a signed bundle."),
     "explain": (
         "keyrung_infra.cli.policy_explain",
         "Say what a request gets, because of which rules.",

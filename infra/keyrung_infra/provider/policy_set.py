@@ -3,22 +3,22 @@
 import hashlib
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import ClassVar, cast
+from typing import ClassVar
 
 import msgspec
 
 from keyrung_infra.errors import InfraError
 from keyrung_infra.files import write_private
+from keyrung_infra.policy_signing import signed_bundle
 from keyrung_infra.provider.backends import Backends
 from keyrung_infra.provider.model import Change, Changes, Failure, Imported, OnChange, Property, Values
 from keyrung_infra.provider.values import UNKNOWN
-from keyrung_policies.bundle import build_payload, open_bundle, sign_bundle
+from keyrung_policies.bundle import build_payload
 from keyrung_policies.errors import PolicyError
 from keyrung_policies.model import Document
 from keyrung_policies.policy_set import PolicySet as Policy
 from keyrung_policies.policy_set import policy_set
 from keyrung_provisioners import encoding
-from keyrung_provisioners.api import Capability, Signing
 from keyrung_provisioners.uri import KeyUri
 
 # Signed again when a third of its life is left, so that a stack that is deployed now and then never runs dry.
@@ -114,7 +114,9 @@ class PolicySet:
         # Seconds since 1970 at least: versions keep growing even for a stack whose state was lost.
         version = max(after_version + 1, int(now.timestamp()))
         payload = build_payload(_policy(inputs), version=version, not_before=now, expires_at=expires_at)
-        bundle = self._signed(payload, inputs, now)
+        uri = KeyUri.parse(str(inputs["signingKey"]))
+        manager = self._backends.manager(uri.scheme)
+        bundle = signed_bundle(payload, uri=uri, pem=str(inputs["signingKeyPem"]), manager=manager, now=now)
         write_private(self._backends.root / str(inputs["path"]), bundle)
         return {
             "version": version,
@@ -123,31 +125,6 @@ class PolicySet:
             "notBefore": now.isoformat(),
             "expiresAt": expires_at.isoformat(),
         }
-
-    def _signed(self, payload: bytes, inputs: Values, now: datetime) -> bytes:
-        """Return the signed bundle, opened once as the verifier will: a key other than the declared one shows here."""
-        uri, pem = KeyUri.parse(str(inputs["signingKey"])), str(inputs["signingKeyPem"])
-        manager = self._backends.manager(uri.scheme)
-        if Capability.SIGNING not in manager.capabilities:
-            raise InfraError(f"{uri} cannot sign", fix="use a key with purpose policy-signing", uri=str(uri))
-        signing = cast(Signing, manager)
-        jwk = encoding.public_jwk(pem)
-        key_id = encoding.thumbprint(pem)
-        bundle = sign_bundle(
-            payload,
-            key_id=key_id,
-            algorithm=encoding.public_algorithm(pem).jwa or "",
-            sign=lambda data: signing.sign(uri, data),
-        )
-        try:
-            open_bundle(bundle, trusted_keys={key_id: jwk}, now=now)
-        except PolicyError as error:
-            raise InfraError(
-                f"the signature made by {uri} does not verify under its declared public key {key_id}",
-                fix="run `pulumi refresh` to see which key stands there now",
-                uri=str(uri),
-            ) from error
-        return bundle
 
 
 def _policy(inputs: Values) -> Policy:
