@@ -29,6 +29,7 @@ class Compiled:
     invariants: tuple[Invariant, ...]
     warnings: tuple[SourceError, ...]
     rule_places: dict[str, Place]
+    level_places: dict[str, Place]
 
     def place_of(self, rule_id: str) -> str:
         """Return where a rule is written, as `file:line:column`."""
@@ -90,6 +91,7 @@ def _compile(texts: dict[str, bytes], whole: Place, findings: Findings) -> Compi
         invariants=tuple(invariants),
         warnings=_by_place(findings.warnings),
         rule_places={rule_id: declarations.places["rule", rule_id] for rule_id in document.rules},
+        level_places={level: declarations.places["level", level] for level in document.levels},
     )
 
 

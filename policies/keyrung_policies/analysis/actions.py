@@ -41,6 +41,13 @@ def action_classes(patterns: Iterable[str]) -> list[ActionClass]:
     return found
 
 
+def covers(pattern: str, action: str) -> bool:
+    """Return whether a name, a prefix or `*` covers an action."""
+    if not pattern.endswith(_STAR):
+        return pattern == action
+    return action.startswith(pattern.removesuffix(_STAR))
+
+
 def _fresh(prefix: str, names: set[str]) -> str | None:
     """Return an action below a prefix that is no mentioned name, or None when every possible one is mentioned."""
     letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-"

@@ -25,7 +25,6 @@ from keyrung_policies.analysis.solver import (
     every,
     exclusive,
     find,
-    negate,
     some,
 )
 from keyrung_policies.analysis.strength import Comparison, Verdict, compare, verdict_of
@@ -91,8 +90,7 @@ class Pair:
         encoding = encode(action, (self.base, self.head))
         base, head = (Side(encoding=encoding, policy=one, index=at) for at, one in enumerate((self.base, self.head)))
         # Requests that carry everything read best; the others are looked at where only they differ.
-        present = [negate(space.missing) for space in encoding.spaces.values()]
-        plain = every([base.well_formed, head.well_formed, *present])
+        plain = every([base.well_formed, head.well_formed, encoding.complete])
         found = self._claims(encoding, weakenings(base, head), plain, lambda one: one.comparison.weaker)
         found += self._claims(encoding, strengthenings(base, head), plain, lambda one: one.comparison.stronger)
         if not any(one.display for one in found):

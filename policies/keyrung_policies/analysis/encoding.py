@@ -5,7 +5,7 @@ or one policy with and without a rule. A `Side` is one policy's plan for the act
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 from itertools import combinations
@@ -43,6 +43,11 @@ class Encoding:
     action: str
     spaces: dict[str, Space]
     clock: Clock
+
+    @cached_property
+    def complete(self) -> Formula:
+        """That the request lacks none of the attributes that matter."""
+        return every([negate(space.missing) for space in self.spaces.values()])
 
     @cached_property
     def facts(self) -> list[Formula]:
@@ -146,16 +151,28 @@ def _windows(condition: Condition | None) -> list[TimeWindow]:
 
 @dataclass(frozen=True, kw_only=True)
 class Side:
-    """What one policy decides on the requests of an encoding; ``index`` is its place among the encoded policies."""
+    """What one policy decides on the requests of an encoding; ``index`` is its place among the encoded policies.
+
+    ``ignored`` is a rule that decides nothing here, though what it needs is still needed.
+    """
 
     encoding: Encoding
     policy: PolicySet
     index: int
+    ignored: str | None = None
 
     @cached_property
     def plan(self) -> Plan:
         """The rules that concern the action."""
-        return self.policy.plan_for(self.encoding.action) or NO_PLAN
+        plan = self.policy.plan_for(self.encoding.action) or NO_PLAN
+        if self.ignored is None:
+            return plan
+        return replace(
+            plan,
+            denying=tuple(rule for rule in plan.denying if rule.id != self.ignored),
+            requiring=tuple(rule for rule in plan.requiring if rule.id != self.ignored),
+            allowing=tuple(rule for rule in plan.allowing if rule.id != self.ignored),
+        )
 
     def rule(self, rule_id: str) -> Rule:
         """Return a rule of the policy."""
