@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import NoReturn
@@ -22,8 +23,16 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Write one JS
 
 def read_policy(path: Path | None, *, as_json: bool) -> Compiled:
     """Return the policy of a file or folder, without one of the project's catalogue; tell its mistakes and end."""
-    try:
+    with told_mistakes(as_json=as_json):
         return compile_path(policy_path(path))
+
+
+@contextmanager
+def told_mistakes(*, as_json: bool) -> Iterator[None]:
+    """Tell the mistakes of a policy that is read inside, and end the command."""
+    try:
+        yield
+        return
     except PolicyErrors as refused:
         errors = refused.errors
     if as_json:
