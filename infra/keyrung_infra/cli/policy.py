@@ -17,6 +17,8 @@ _COMMANDS: dict[str, tuple[str, str]] = {
         "keyrung_infra.cli.policy_explain",
         "Say what a request gets, because of which rules.",
     ),
+    "diff": ("keyrung_infra.cli.policy_diff", "Say whether a change makes a policy stronger or weaker."),
+    "prove": ("keyrung_infra.cli.policy_prove", "Prove what a policy promises, and find what can never matter."),
 }
 
 command = LazyGroup(

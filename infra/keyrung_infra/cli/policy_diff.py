@@ -120,5 +120,3 @@ def _difference(difference: Difference) -> list[str]:
         f"    before   {decision_words(difference.base)} ({because(difference.base)})",
         f"    after    {decision_words(difference.head)} ({because(difference.head)})",
     ]
-
-

@@ -67,7 +67,10 @@ def _lines(proofs: tuple[Proof, ...], linted: tuple[SourceError, ...], name: str
     lines = [line for proof in proofs for line in _proof_lines(proof)]
     lines += [str(one) for one in linted]
     proved = sum(proof.verdict is ProofVerdict.PROVED for proof in proofs)
-    return [*lines, f"{name}: {proved} of {count(len(proofs), 'invariant')} proved, {count(len(linted), 'lint finding')}"]
+    return [
+        *lines,
+        f"{name}: {proved} of {count(len(proofs), 'invariant')} proved, {count(len(linted), 'lint finding')}",
+    ]
 
 
 def _proof_lines(proof: Proof) -> list[str]:

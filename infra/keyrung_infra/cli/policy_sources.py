@@ -38,7 +38,9 @@ def read_version(source: str | None) -> Version:
     top = Path(_git(Path.cwd(), "rev-parse", "--show-toplevel", source=source).decode().strip())
     folder = inside if colon else (find_root() / CATALOG).resolve().relative_to(top.resolve()).as_posix()
     commit = _git(top, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}", source=source)
-    return Version(name=f"{revision}:{folder}", compiled=compile_texts(_texts(top, commit.decode().strip(), folder, source)))
+    return Version(
+        name=f"{revision}:{folder}", compiled=compile_texts(_texts(top, commit.decode().strip(), folder, source))
+    )
 
 
 def _texts(top: Path, commit: str, inside: str, source: str) -> dict[str, bytes]:
