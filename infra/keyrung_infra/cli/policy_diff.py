@@ -12,11 +12,12 @@ from keyrung_infra.cli.policy_sources import Version, read_version
 from keyrung_policies.analysis.diff import DEFAULT_TIMEOUT_SECONDS, diff
 from keyrung_policies.analysis.differences import Difference, PolicyDiff
 from keyrung_policies.analysis.strength import Verdict
+from keyrung_policies.model import Decision
 from keyrung_policies.reports.document import diff_document
 from keyrung_policies.reports.markdown import diff_markdown
 from keyrung_policies.reports.page import diff_page
 from keyrung_policies.reports.sarif import diff_sarif
-from keyrung_policies.reports.wording import HEADLINES, because, decision_words, effects, request_lines
+from keyrung_policies.reports.wording import HEADLINES, because, decision_words, display, effects, request_lines
 
 _COLOURS: dict[Verdict, str] = {
     Verdict.EQUAL: "white",
@@ -117,6 +118,11 @@ def _difference(difference: Difference) -> list[str]:
         *(f"  {click.style(effect.sentence, fg=_COLOURS[effect.verdict])}" for effect in effects(difference)),
         f"    request  {first}",
         *(f"             {line}" for line in more),
-        f"    before   {decision_words(difference.base)} ({because(difference.base)})",
-        f"    after    {decision_words(difference.head)} ({because(difference.head)})",
+        f"    before   {_decided(difference, difference.base)}",
+        f"    after    {_decided(difference, difference.head)}",
     ]
+
+
+def _decided(difference: Difference, decision: Decision) -> str:
+    shown = f', shows "{display(decision)}"' if difference.display else ""
+    return f"{decision_words(decision)} ({because(decision)}){shown}"

@@ -64,8 +64,9 @@ class PolicyDiff:
 
     @property
     def changed(self) -> tuple[ActionDiff, ...]:
-        """The actions that are not proved the same."""
-        return tuple(one for one in self.actions if one.verdict is not Verdict.EQUAL or one.differences)
+        """The actions that are not proved the same, those that may be weaker first."""
+        found = [one for one in self.actions if one.verdict is not Verdict.EQUAL or one.differences]
+        return tuple(sorted(found, key=lambda one: (not one.verdict.may_be_weaker, one.verdict is Verdict.EQUAL)))
 
     def differences(self) -> Iterator[tuple[str, Difference]]:
         """Yield every difference with the actions or the attribute it stands at."""

@@ -4,7 +4,7 @@ import re
 
 from keyrung_policies.analysis.differences import ActionDiff, DeclarationDiff, Difference, PolicyDiff
 from keyrung_policies.analysis.strength import Verdict
-from keyrung_policies.reports.wording import HEADLINES, because, decision_words, effects, request_lines
+from keyrung_policies.reports.wording import HEADLINES, because, decision_words, display, effects, request_lines
 
 # Shapes differ too, so that the marks can be told apart without colours.
 _MARKS: dict[Verdict, str] = {
@@ -18,10 +18,11 @@ _MARKS: dict[Verdict, str] = {
 
 def diff_markdown(diff: PolicyDiff, *, base: str, head: str) -> str:
     """Return a comparison as Markdown; texts from the policies can neither end a table nor become markup."""
+    title, _, sentence = HEADLINES[diff.verdict].partition(": ")
     lines = [
-        f"## {_MARKS[diff.verdict]} Policy change: {diff.verdict}",
+        f"## {_MARKS[diff.verdict]} Policy change: {title.lower()}",
         "",
-        HEADLINES[diff.verdict],
+        sentence.capitalize(),
         "",
         f"From {code(base)} to {code(head)}. {_counts(diff)}",
     ]
@@ -88,7 +89,8 @@ def _effects(difference: Difference) -> str:
 
 def _decided(difference: Difference, version: str) -> str:
     decision = difference.base if version == "base" else difference.head
-    return f"{code(decision_words(decision))}<br>{code(because(decision))}"
+    shown = [f"shows {code(display(decision))}"] if difference.display else []
+    return "<br>".join([code(decision_words(decision)), f"because of {code(because(decision))}", *shown])
 
 
 def _example(difference: Difference) -> str:

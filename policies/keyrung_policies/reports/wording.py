@@ -76,6 +76,11 @@ def requirement_words(requirement: Requirement) -> Iterator[str]:
         yield "as often as wanted"
 
 
+def display(decision: Decision) -> str:
+    """Return the text that a person approves, empty where there is none."""
+    return (decision.requirement.display or "") if decision.requirement is not None else ""
+
+
 def because(decision: Decision) -> str:
     """Return which rules decided, or why none did."""
     if decision.rule_ids:
