@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import pytest
 from contract.abilities import EscrowingContract, SealingContract, SigningContract
+from contract.conformance import ConformanceContract
 from contract.core import CoreContract, Operation
 from contract.portability import ExportingContract
 from pkcs11 import Attribute
@@ -62,7 +63,9 @@ def _module_of_something_else(token: SoftHsmToken) -> KeyManager:
     return open_manager("pkcs11", token.settings() | {"pkcs11Module": str(library)}, root=token.layout.folder)
 
 
-class TestPkcs11(CoreContract, SigningContract, SealingContract, EscrowingContract, ExportingContract):
+class TestPkcs11(
+    CoreContract, ConformanceContract, SigningContract, SealingContract, EscrowingContract, ExportingContract
+):
     proven = frozenset(
         {
             Capability.SIGNING,
@@ -72,6 +75,16 @@ class TestPkcs11(CoreContract, SigningContract, SealingContract, EscrowingContra
             Capability.EXPORTING,
         }
     )
+    lacking: ClassVar[dict[str, frozenset[str]]] = {  # SoftHSM2 wraps no Edwards key
+        "Ed25519": frozenset(
+            {
+                "rehearses a wrapped key",
+                "locks a key in",
+                "takes a wrapped key back",
+                "exports to another store",
+            }
+        )
+    }
     operations: ClassVar[Mapping[str, Operation]] = {
         **CoreContract.operations,
         "sign": lambda manager, uri: manager.sign(uri, b"data"),  # type: ignore[attr-defined]

@@ -7,6 +7,7 @@ from typing import ClassVar, cast
 
 import pytest
 from contract.abilities import SealingContract, SigningContract
+from contract.conformance import ConformanceContract
 from contract.core import CoreContract, Operation
 from support.stores import SealingManager, spec
 
@@ -40,7 +41,7 @@ def _another_algorithm(manager: KeyManager, uri: KeyUri, folder: Path) -> None:
 _WEAKNESSES = {"mode": _readable_by_others, "purpose": _for_another_purpose, "algorithm": _another_algorithm}
 
 
-class TestSoftware(CoreContract, SigningContract, SealingContract):
+class TestSoftware(CoreContract, ConformanceContract, SigningContract, SealingContract):
     proven = frozenset({Capability.SIGNING, Capability.SEALING})
     operations: ClassVar[Mapping[str, Operation]] = {
         **CoreContract.operations,

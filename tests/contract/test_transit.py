@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import pytest
 from contract.abilities import RotatingContract, SealingContract, SigningContract
+from contract.conformance import ConformanceContract
 from contract.core import CoreContract, Operation
 from contract.portability import ExportingContract, ReceivingContract
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -82,7 +83,13 @@ def broad(openbao: OpenBaoServer, tmp_path_factory: pytest.TempPathFactory) -> d
 
 
 class TestTransit(
-    CoreContract, SigningContract, SealingContract, RotatingContract, ExportingContract, ReceivingContract
+    CoreContract,
+    ConformanceContract,
+    SigningContract,
+    SealingContract,
+    RotatingContract,
+    ExportingContract,
+    ReceivingContract,
 ):
     proven = frozenset(
         {

@@ -1,6 +1,5 @@
 """AWS KMS as moto plays it, in this process: no real account is asked, and what moto gets wrong is put right here."""
 
-import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,11 +7,15 @@ from typing import Any, cast
 
 import boto3
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, padding
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
+from cryptography.hazmat.primitives.hashes import SHA256, SHA384
 from moto import mock_aws
 from moto.core.exceptions import JsonRESTError
 from moto.kms.exceptions import AccessDeniedException
 from moto.kms.models import KmsBackend
-from support.stores import SealingManager, SigningManager, verifies
+from moto.kms.utils import ECDSAPrivateKey, RSAPrivateKey
+from support.stores import SealingManager, SigningManager
 
 from keyrung_provisioners.registry import open_manager
 
@@ -36,13 +39,24 @@ def moto_kms(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             raise JsonRESTError("IncorrectKeyException", "the named key cannot decrypt the text") from error
 
     monkeypatch.setattr(KmsBackend, "decrypt", decrypt)
+    monkeypatch.setattr(ECDSAPrivateKey, "sign", _sign_ecdsa_digest)
+    monkeypatch.setattr(RSAPrivateKey, "sign", _sign_pss_digest)
     with mock_aws():
         yield
 
 
-def verifies_by_moto(public_key_pem: str | None, data: bytes, signature: bytes) -> bool:
-    """Return whether a signature that moto made is over ``data``: moto hashes again what came as MessageType=DIGEST."""
-    return verifies(public_key_pem, hashlib.sha256(data).digest(), signature)
+# KMS signs a digest as it is (MessageType=DIGEST); moto hashes it again, and its PSS salts are longer than KMS's.
+def _sign_ecdsa_digest(key: Any, message: bytes, signing_algorithm: str) -> bytes:
+    kind = {"ECDSA_SHA_256": SHA256(), "ECDSA_SHA_384": SHA384()}[signing_algorithm]
+    signature: bytes = key.private_key.sign(message, ec.ECDSA(Prehashed(kind)))
+    return signature
+
+
+def _sign_pss_digest(key: Any, message: bytes, signing_algorithm: str) -> bytes:
+    kind = {"RSASSA_PSS_SHA_256": SHA256()}[signing_algorithm]
+    pss = padding.PSS(padding.MGF1(kind), kind.digest_size)
+    signature: bytes = key.private_key.sign(message, pss, Prehashed(kind))
+    return signature
 
 
 def kms_manager(**settings: str) -> KmsManager:

@@ -30,7 +30,7 @@ from keyrung_provisioners.backends.pkcs11 import exporting, kinds, objects, secr
 from keyrung_provisioners.backends.pkcs11.quirks import quirks
 from keyrung_provisioners.backends.pkcs11.secret_keys import Secret
 from keyrung_provisioners.backends.pkcs11.session import TokenSession
-from keyrung_provisioners.errors import InvalidSettingError, KeyConflictError, KeyRefusedError
+from keyrung_provisioners.errors import InvalidSettingError, KeyConflictError, KeyRefusedError, NotOfferedError
 from keyrung_provisioners.sources import resolve
 from keyrung_provisioners.uri import KeyUri, VaultUri
 
@@ -113,7 +113,7 @@ class Pkcs11KeyManager:
 
         def make(session: pkcs11.Session) -> None:
             if spec.custody is not Custody.SOLE and (row.symmetric or row.name in quirks(session.token).unwrappable):
-                raise KeyRefusedError(
+                raise NotOfferedError(
                     f"{spec.uri} is declared to leave the token, which does not wrap {row.name} keys",
                     fix="declare it without escrow or copy, or as P-256",
                     uri=str(spec.uri),
