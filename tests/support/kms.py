@@ -29,7 +29,7 @@ class KmsManager(SigningManager, SealingManager):
 @contextmanager
 def moto_kms(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Have every boto3 client of this process reach moto."""
-    real_decrypt = KmsBackend.decrypt
+    real_decrypt, real_encrypt = KmsBackend.decrypt, KmsBackend.encrypt
 
     def decrypt(*args: Any, **kwargs: Any) -> Any:
         # KMS answers IncorrectKeyException for a text of another key than the one that is named; moto denies access.
@@ -38,7 +38,14 @@ def moto_kms(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         except AccessDeniedException as error:
             raise JsonRESTError("IncorrectKeyException", "the named key cannot decrypt the text") from error
 
+    def encrypt(self: KmsBackend, key_id: str, *args: Any, **kwargs: Any) -> Any:
+        # KMS looks at what the key is for; moto encrypts with the key material of any.
+        if self.describe_key(key_id).key_usage != "ENCRYPT_DECRYPT":
+            raise JsonRESTError("InvalidKeyUsageException", "the key is not for encryption")
+        return real_encrypt(self, key_id, *args, **kwargs)
+
     monkeypatch.setattr(KmsBackend, "decrypt", decrypt)
+    monkeypatch.setattr(KmsBackend, "encrypt", encrypt)
     monkeypatch.setattr(ECDSAPrivateKey, "sign", _sign_ecdsa_digest)
     monkeypatch.setattr(RSAPrivateKey, "sign", _sign_pss_digest)
     with mock_aws():

@@ -70,7 +70,8 @@ def names(server: Server, vault: VaultUri) -> list[str]:
         return server.ask(
             "list",
             lambda client: client.secrets.transit.list_keys(mount_point=vault.vault),
-            lambda data: sorted(str(name) for name in data["keys"]),
+            # A name with a slash is a folder, in which the engine keeps its own wrapping key after an import.
+            lambda data: sorted(str(name) for name in data["keys"] if "/" not in str(name)),
             what=str(vault),
         )
     except KeyMissingError:  # the answer of an engine without keys
