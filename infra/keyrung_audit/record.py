@@ -22,6 +22,7 @@ LIFECYCLE_EVENTS = frozenset(
         "key.claimed",
         "key.created",
         "key.adopted",
+        "key.copied",
         "key.escrowed",
         "key.activated",
         "key.restored",

@@ -15,6 +15,7 @@ from keyrung_infra.local.softhsm import SoftHsm
 from keyrung_infra.project import STATE_FOLDER
 from keyrung_infra.tools import tools
 from keyrung_provisioners.api import Custody, KeyDescription, KeyManager, Purpose
+from keyrung_provisioners.checks import describe_or_none
 from keyrung_provisioners.errors import KeyRefusedError
 from keyrung_provisioners.escrow import envelope as envelopes
 from keyrung_provisioners.escrow.ceremony import Plan
@@ -22,7 +23,7 @@ from keyrung_provisioners.escrow.envelope import Envelope
 from keyrung_provisioners.escrow.keeper import Keeper, envelope_name
 from keyrung_provisioners.escrow.key_recipient import KeyRecipient
 from keyrung_provisioners.inventory import Claim, KeyRow
-from keyrung_provisioners.provision import Provisioner, describe_or_none
+from keyrung_provisioners.provision import Provisioner
 from keyrung_provisioners.registry import open_manager
 from keyrung_provisioners.uri import KeyUri, VaultUri
 

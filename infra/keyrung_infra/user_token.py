@@ -8,8 +8,9 @@ from typing import cast
 
 from keyrung_provisioners import encoding
 from keyrung_provisioners.api import AttributeValue, KeyManager, KeySpec, Purpose, Signing
+from keyrung_provisioners.checks import describe_or_none
 from keyrung_provisioners.errors import KeyRefusedError
-from keyrung_provisioners.provision import CLAIM_ID_BYTES, describe_or_none
+from keyrung_provisioners.provision import CLAIM_ID_BYTES
 from keyrung_provisioners.registry import open_manager
 from keyrung_provisioners.uri import KeyUri, VaultUri
 

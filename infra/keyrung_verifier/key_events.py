@@ -26,6 +26,7 @@ class KeyEvent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         "key.claimed",
         "key.created",
         "key.adopted",
+        "key.copied",
         "key.escrowed",
         "key.activated",
         "key.restored",

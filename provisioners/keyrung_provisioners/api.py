@@ -48,6 +48,7 @@ class Custody(StrEnum):
 
 
 MAY_LEAVE = frozenset({Custody.ESCROWING, Custody.PORTABLE})  # what a key that leaves its store is made as
+ESCROW = frozenset({Custody.ESCROWING, Custody.ESCROWED, Custody.RESTORED})  # what a key declared escrowed goes through
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,12 +15,17 @@ from keyrung_provisioners.api import AttributeValue, Custody, KeyDescription, Pu
 from keyrung_provisioners.states import KeyState
 from keyrung_provisioners.uri import KeyUri
 
-CustodyEvent = Literal["key.escrowed", "key.restored"]
+CustodyEvent = Literal["key.escrowed", "key.restored", "key.copied"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """What is asked for: one generation of one declared key; ``escrowed`` cannot be added to a key later."""
+    """What is asked for: one generation of one declared key; neither an escrow nor a copy can be added to a key later.
+
+    Attributes:
+        escrowed: Whether its escrow must be confirmed before it is used.
+        copy_to: Where the same key stands, too, before it is used.
+    """
 
     owner: str
     generation: int
@@ -28,6 +33,14 @@ class Claim:
     algorithm: str
     purpose: Purpose
     escrowed: bool = False
+    copy_to: KeyUri | None = None
+
+    @property
+    def custody(self) -> Custody:
+        """The custody that its key is made under."""
+        if self.copy_to is not None:
+            return Custody.PORTABLE
+        return Custody.ESCROWING if self.escrowed else Custody.SOLE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +105,7 @@ class Inventory(Protocol):
     def record_custody(
         self, row: KeyRow, custody: Custody, found: KeyDescription, *, event: CustodyEvent, now: datetime
     ) -> KeyRow:
-        """Store that the key was escrowed (anew) or restored, with what was read back then, and append the event."""
+        """Store that the key was escrowed (anew), restored or copied, with what was read back, and append the event."""
         ...
 
     def transition(
@@ -100,7 +113,8 @@ class Inventory(Protocol):
     ) -> KeyRow:
         """Move the key to ``state``; one that becomes active for the first time is used from ``use_not_before`` (now).
 
-        Raises `KeyRefusedError` when that is not allowed, or when a key would become active before its escrow.
+        Raises `KeyRefusedError` when that is not allowed, or when a key would become active before its escrow or
+        its copy.
         """
         ...
 
@@ -125,7 +139,7 @@ class Inventory(Protocol):
         ...
 
     def find(self, uri: KeyUri) -> KeyRow | None:
-        """Return the living row of ``uri``."""
+        """Return the living row whose key, or whose key's copy, stands under ``uri``."""
         ...
 
     def row(self, owner: str, generation: int) -> KeyRow | None:

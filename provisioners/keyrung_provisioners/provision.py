@@ -8,8 +8,18 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol, cast
 
-from keyrung_provisioners.api import Capability, Custody, KeyDescription, KeyManager, KeySpec, Purpose, Wrapping
-from keyrung_provisioners.errors import KeyAlteredError, KeyConflictError, KeyMissingError, KeyRefusedError
+from keyrung_provisioners import portability
+from keyrung_provisioners.api import ESCROW, Capability, Custody, KeyDescription, KeyManager, KeySpec, Purpose, Wrapping
+from keyrung_provisioners.checks import (
+    check_identity,
+    describe_or_none,
+    foreign,
+    refuse_destroyed,
+    refuse_foreign,
+    refuse_weak,
+    spec_of,
+)
+from keyrung_provisioners.errors import KeyRefusedError
 from keyrung_provisioners.inventory import Claim, Inventory, KeyRow
 from keyrung_provisioners.states import KeyState
 from keyrung_provisioners.uri import KeyUri
@@ -41,15 +51,18 @@ class Provisioner:
         now: Gives the time (aware UTC).
         token_bytes: Gives random bytes.
         escrow: Keeps the escrow of keys declared escrowed; without it such a key stays in pre-activation.
-        reached: Called between all steps with the name of what was done ("claimed", "generated", "locked", "activated",
-            "destroyed") or is about to happen ("generate", "escrow", "lock", "activate", "postpone", "deactivate",
-            "destroy"); raising there stops. The provider uses it to stop when its engine is gone.
+        copy_store: Gives the back end of the store that a portable key is copied into.
+        reached: Called between all steps with the name of what was done ("claimed", "generated", "copied", "locked",
+            "activated", "destroyed") or is about to happen ("generate", "escrow", "copy", "lock", "activate",
+            "postpone", "deactivate", "destroy"); raising there stops. The provider uses it to stop when its engine is
+            gone.
     """
 
     inventory: Inventory
     now: Callable[[], datetime]
     token_bytes: Callable[[int], bytes]
     escrow: Escrow | None = None
+    copy_store: Callable[[KeyUri], KeyManager] | None = None
     reached: Callable[[str], None] = _nothing
 
     def provision(
@@ -67,12 +80,15 @@ class Provisioner:
             KeyConflictError: If something that is not ours stands under the name.
             KeyMissingError: If this generation was recorded before and its key is gone.
             KeyAlteredError: If the store now holds another key than the recorded one.
-            KeyRefusedError: If the key made is weaker than declared, or this generation has been destroyed.
+            KeyRefusedError: If the key made is weaker than declared, or this generation has been destroyed, or its
+                stores cannot do what is declared.
         """
+        if claim.copy_to is not None:
+            portability.refuse_unable(claim, manager, self._copy_store(claim.copy_to))
         with self.inventory.exclusive(claim.owner, claim.generation):
             row = self._claim(claim, manager)
             self.reached("claimed")
-            _refuse_destroyed(row)
+            refuse_destroyed(row)
             if row.fingerprint is None:
                 row = self._make(row, manager)
             else:
@@ -80,6 +96,8 @@ class Provisioner:
             if row.state is KeyState.PRE_ACTIVATION:
                 if row.custody is Custody.ESCROWING:
                     row = self._escrow(row, manager)
+                if row.custody is Custody.PORTABLE:
+                    row = self._copy(row, manager)
                 self.reached("activate")
                 now = self.now()
                 use_not_before = now + timedelta(seconds=publish_seconds)
@@ -96,12 +114,12 @@ class Provisioner:
         """
         unclaimed = self.inventory.row(claim.owner, claim.generation) is None and self.inventory.find(claim.uri) is None
         if unclaimed and describe_or_none(manager, claim.uri) is not None:
-            raise _foreign(claim.uri)
+            raise foreign(claim.uri)
         row, _ = self.inventory.claim(claim, claim_id=self.token_bytes(CLAIM_ID_BYTES), now=self.now())
         return row
 
     def _make(self, row: KeyRow, manager: KeyManager) -> KeyRow:
-        spec = _spec(row)
+        spec = spec_of(row)
         found = describe_or_none(manager, spec.uri)
         adopted = found is not None
         if found is None:
@@ -109,8 +127,8 @@ class Provisioner:
             found = manager.create(spec)
             self.reached("generated")
         elif found.claim_id not in {None, row.claim_id}:
-            raise _foreign(spec.uri)
-        _refuse_weak(spec, found, manager)
+            raise foreign(spec.uri)
+        refuse_weak(spec, found, manager)
         return self.inventory.record_created(row, found, adopted=adopted, now=self.now())
 
     def _escrow(self, row: KeyRow, manager: KeyManager) -> KeyRow:
@@ -124,12 +142,36 @@ class Provisioner:
             )
         self.reached("escrow")
         set_id = self.escrow.ensure(row, manager)
-        self.reached("lock")
-        found = cast(Wrapping, manager).lock(uri)
-        self.reached("locked")
-        _refuse_weak(replace(_spec(row), custody=Custody.ESCROWED), found, manager)
+        found = self._lock(row, Custody.ESCROWED, manager)
         proven = replace(found, attributes={**found.attributes, "escrowed": True, "escrow_set": set_id})
         return self.inventory.record_custody(row, Custody.ESCROWED, proven, event="key.escrowed", now=self.now())
+
+    def _copy(self, row: KeyRow, manager: KeyManager) -> KeyRow:
+        """Return the row with its copy confirmed; only then does the key lose the ability to leave its store."""
+        store = self._copy_store(row.claim.copy_to)
+        self.reached("copy")
+        portability.ensure_copy(row, manager, store, challenge=self.token_bytes(portability.CHALLENGE_BYTES))
+        self.reached("copied")
+        found = self._lock(row, Custody.COPIED, manager)
+        proven = replace(found, attributes={**found.attributes, "copy": str(row.claim.copy_to)})
+        return self.inventory.record_custody(row, Custody.COPIED, proven, event="key.copied", now=self.now())
+
+    def _copy_store(self, uri: KeyUri | None) -> KeyManager:
+        if self.copy_store is None or uri is None:
+            raise KeyRefusedError(f"the store of the copy {uri} is not at hand", fix="say how it is reached")
+        return self.copy_store(uri)
+
+    def _lock(self, row: KeyRow, custody: Custody, manager: KeyManager) -> KeyDescription:
+        """Return what is read back of the key once it cannot leave its store any more, where the store has such a lock.
+
+        Transit has none: a key that was made exportable stays so, and its evidence says it.
+        """
+        self.reached("lock")
+        locks = Capability.WRAPPING in manager.capabilities
+        found = cast(Wrapping, manager).lock(row.claim.uri) if locks else manager.describe(row.claim.uri)
+        self.reached("locked")
+        refuse_weak(replace(spec_of(row), custody=custody), found, manager)
+        return found
 
     def take_over(
         self, owner: str, uri: KeyUri, purpose: Purpose, manager: KeyManager, *, holder: str | None = None
@@ -141,11 +183,11 @@ class Provisioner:
         with self.inventory.exclusive(owner, claim.generation):
             if self.inventory.row(owner, claim.generation) is None:  # a key that is refused is not claimed either
                 spec = KeySpec(uri=uri, algorithm=found.algorithm, purpose=purpose, claim_id=claim_id)
-                _refuse_weak(spec, found, manager)
+                refuse_weak(spec, found, manager)
             row, _ = self.inventory.claim(claim, claim_id=claim_id, now=self.now())
-            _refuse_destroyed(row)
+            refuse_destroyed(row)
             if row.fingerprint is None:
-                _refuse_weak(_spec(row), found, manager)
+                refuse_weak(spec_of(row), found, manager)
                 row = self.inventory.record_created(row, found, adopted=True, now=self.now())
             else:
                 check_identity(row, manager)
@@ -170,118 +212,18 @@ class Provisioner:
                 return
             if holder is not None and self.inventory.holder(row) != holder:
                 return
-            if row.custody is not Custody.SOLE and self.escrow is None:
+            if row.custody in ESCROW and self.escrow is None:
                 raise KeyRefusedError(
                     f"{row.claim.uri} is escrowed, and destroying it takes its escrow along",
                     fix="say where its envelope is kept",
                     uri=str(row.claim.uri),
                 )
-            _refuse_foreign(row, manager)
+            refuse_foreign(row, manager)
             self.reached("destroy")
+            if row.claim.copy_to is not None:
+                portability.remove_copy(row, self._copy_store(row.claim.copy_to))
             manager.destroy(row.claim.uri)
             self.reached("destroyed")
-            if self.escrow is not None and row.custody is not Custody.SOLE:
+            if self.escrow is not None and row.custody in ESCROW:
                 self.escrow.remove(row)
             self.inventory.transition(row, KeyState.DESTROYED, now=self.now())
-
-
-def check_identity(row: KeyRow, manager: KeyManager) -> KeyDescription:
-    """Return what the store holds, if it is exactly the recorded key.
-
-    Raises:
-        KeyMissingError: If it is gone; never made again under this generation.
-        KeyAlteredError: If another key stands there, naming both fingerprints, or an attribute got weaker.
-    """
-    uri, recorded = row.claim.uri, row.fingerprint or "nothing"
-    try:
-        found = manager.describe(uri)
-    except KeyMissingError as error:
-        raise KeyMissingError(
-            f"{uri} is recorded with thumbprint {recorded}, and the store has no such key (found thumbprint: none)",
-            fix=f"recover the key, or raise `generation` to {row.claim.generation + 1}",
-            uri=str(uri),
-            recorded=recorded,
-            found="none",
-        ) from error
-    if found.fingerprint != row.fingerprint:
-        raise _altered(row, found)
-    weak = manager.deviations(_spec(row), found)
-    if weak:
-        raise KeyAlteredError(
-            f"{uri} (thumbprint {recorded}, found {found.fingerprint}) no longer holds in {', '.join(weak)}",
-            fix="treat the key as exposed and raise `generation`",
-            uri=str(uri),
-            attributes=",".join(weak),
-        )
-    return found
-
-
-def _refuse_weak(spec: KeySpec, found: KeyDescription, manager: KeyManager) -> None:
-    weak = manager.deviations(spec, found)
-    if weak:
-        raise KeyRefusedError(
-            f"{spec.uri} is weaker than declared in {', '.join(weak)}",
-            fix="remove the key and check the store's defaults",
-            uri=str(spec.uri),
-            attributes=",".join(weak),
-        )
-
-
-def _spec(row: KeyRow) -> KeySpec:
-    claim = row.claim
-    return KeySpec(
-        uri=claim.uri,
-        algorithm=claim.algorithm,
-        purpose=claim.purpose,
-        claim_id=row.claim_id,
-        custody=row.custody,
-    )
-
-
-def describe_or_none(manager: KeyManager, uri: KeyUri) -> KeyDescription | None:
-    """Return what stands under ``uri``, or None when the store answers that nothing does."""
-    try:
-        return manager.describe(uri)
-    except KeyMissingError:
-        return None
-
-
-def _refuse_foreign(row: KeyRow, manager: KeyManager) -> None:
-    """Refuse to go on with a key that stands under the row's name and is another one."""
-    found = describe_or_none(manager, row.claim.uri)
-    if found is None:
-        return
-    if row.fingerprint is None:
-        if found.claim_id not in {None, row.claim_id}:
-            raise _foreign(row.claim.uri)
-    elif found.fingerprint != row.fingerprint:
-        raise _altered(row, found)
-
-
-def _refuse_destroyed(row: KeyRow) -> None:
-    claim = row.claim
-    if row.state is KeyState.DESTROYED:
-        raise KeyRefusedError(
-            f"generation {claim.generation} of {claim.uri} was destroyed and cannot come back",
-            fix=f"raise `generation` to {claim.generation + 1}",
-            uri=str(claim.uri),
-        )
-
-
-def _foreign(uri: KeyUri) -> KeyConflictError:
-    return KeyConflictError(
-        f"a key that this stack did not make stands under {uri}",
-        fix="choose another name, or take it over with `pulumi import`",
-        uri=str(uri),
-    )
-
-
-def _altered(row: KeyRow, found: KeyDescription) -> KeyAlteredError:
-    recorded = row.fingerprint or "nothing"
-    return KeyAlteredError(
-        f"{row.claim.uri} is recorded with thumbprint {recorded}, and the store holds another key, {found.fingerprint}",
-        fix="find out who replaced it; nothing will use the new key",
-        uri=str(row.claim.uri),
-        recorded=recorded,
-        found=found.fingerprint,
-    )

@@ -10,8 +10,8 @@ from support.stores import spec, verifies
 
 from keyrung_provisioners.api import Purpose
 from keyrung_provisioners.backends.pkcs11 import objects
+from keyrung_provisioners.checks import check_identity
 from keyrung_provisioners.errors import KeyAlteredError, KeyConflictError, KeyMissingError, KeyRefusedError
-from keyrung_provisioners.provision import check_identity
 from keyrung_provisioners.states import KeyState
 
 _POINTS = ("claimed", "generate", "generated", "activate")

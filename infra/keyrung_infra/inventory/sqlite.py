@@ -4,6 +4,7 @@ import fcntl
 import hashlib
 import json
 import os
+import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -18,6 +19,10 @@ from keyrung_provisioners.inventory import Claim, CustodyEvent, KeyEvent, KeyRow
 from keyrung_provisioners.states import KeyState, check_transition
 from keyrung_provisioners.uri import KeyUri
 
+_UNCONFIRMED = {
+    Custody.ESCROWING: "is declared escrowed and has no confirmed escrow",
+    Custody.PORTABLE: "is declared portable and has no confirmed copy",
+}
 _EVENT_OF_STATE = {
     KeyState.ACTIVE: "key.activated",
     KeyState.SUSPENDED: "key.suspended",
@@ -61,19 +66,19 @@ class SqliteInventory:
                         uri=str(claim.uri),
                     )
                 return known[0], False
-            living = select(connection, "uri = ? AND state <> 'destroyed'", (str(claim.uri),))
-            if living:
-                raise KeyConflictError(
-                    f"{claim.uri} belongs to {living[0].claim.owner}", fix="choose another name", uri=str(claim.uri)
-                )
-            custody = Custody.ESCROWING if claim.escrowed else Custody.SOLE
+            for uri in (claim.uri, claim.copy_to):
+                living = [] if uri is None else _living(connection, uri)
+                if living:
+                    raise KeyConflictError(
+                        f"{uri} belongs to {living[0].claim.owner}", fix="choose another name", uri=str(uri)
+                    )
             row = KeyRow(
                 claim=claim,
                 claim_id=claim_id,
                 claimed_at=now,
                 state=KeyState.PRE_ACTIVATION,
                 state_since=now,
-                custody=custody,
+                custody=claim.custody,
             )
             insert(connection, row)
             append_event(connection, row, "key.claimed", now)
@@ -116,10 +121,8 @@ class SqliteInventory:
         with self._transaction() as connection:
             current = select(connection, "owner = ? AND generation = ?", (row.claim.owner, row.claim.generation))[0]
             check_transition(current.state, state)
-            if state is KeyState.ACTIVE and current.custody is Custody.ESCROWING:
-                raise KeyRefusedError(
-                    f"{row.claim.uri} is declared escrowed and has no confirmed escrow", fix="finish its escrow first"
-                )
+            if state is KeyState.ACTIVE and current.custody in _UNCONFIRMED:
+                raise KeyRefusedError(f"{row.claim.uri} {_UNCONFIRMED[current.custody]}", fix="finish that first")
             used_from = current.use_not_before
             if state is KeyState.ACTIVE and used_from is None:
                 used_from = use_not_before or now
@@ -175,9 +178,9 @@ class SqliteInventory:
         return None if found is None else str(found[0])
 
     def find(self, uri: KeyUri) -> KeyRow | None:
-        """Return the row of ``uri`` that is not destroyed."""
+        """Return the row of ``uri``, key or copy, that is not destroyed."""
         with self._transaction() as connection:
-            return next(iter(select(connection, "uri = ? AND state <> 'destroyed'", (str(uri),))), None)
+            return next(iter(_living(connection, uri)), None)
 
     def row(self, owner: str, generation: int) -> KeyRow | None:
         """Return one row by its claim."""
@@ -203,3 +206,7 @@ class SqliteInventory:
                 (after,),
             ).fetchall()
         return [(position, event_of(values)) for position, *values in found]
+
+
+def _living(connection: sqlite3.Connection, uri: KeyUri) -> list[KeyRow]:
+    return select(connection, "(uri = ? OR copy_uri = ?) AND state <> 'destroyed'", (str(uri), str(uri)))

@@ -26,6 +26,7 @@ CREATE TABLE IF NOT EXISTS keys (
     state_since TEXT NOT NULL DEFAULT '',
     use_not_before TEXT,
     cryptoperiod_days INTEGER,
+    copy_uri TEXT,
     PRIMARY KEY (owner, generation)
 ) STRICT;
 CREATE UNIQUE INDEX IF NOT EXISTS one_living_owner_per_uri ON keys (uri) WHERE state <> 'destroyed';
@@ -62,6 +63,7 @@ _MIGRATIONS = {
     "use_not_before": "ALTER TABLE keys ADD COLUMN use_not_before TEXT;"
     " UPDATE keys SET use_not_before = claimed_at WHERE state <> 'pre-activation'",
     "cryptoperiod_days": "ALTER TABLE keys ADD COLUMN cryptoperiod_days INTEGER",
+    "copy_uri": "ALTER TABLE keys ADD COLUMN copy_uri TEXT",
 }
 
 

@@ -6,14 +6,14 @@ import sqlite3
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from keyrung_provisioners.api import Custody, Purpose
+from keyrung_provisioners.api import ESCROW, Custody, Purpose
 from keyrung_provisioners.inventory import Claim, KeyEvent, KeyRow
 from keyrung_provisioners.states import KeyState
 from keyrung_provisioners.uri import KeyUri
 
 _COLUMNS = (
     "owner, generation, uri, algorithm, purpose, claim_id, claimed_at, state, fingerprint, public_key_pem, evidence,"
-    " custody, state_since, use_not_before, cryptoperiod_days"
+    " custody, state_since, use_not_before, cryptoperiod_days, copy_uri"
 )
 
 
@@ -25,7 +25,7 @@ def select(connection: sqlite3.Connection, condition: str, values: tuple[str | i
 
 def _row(found: Sequence[object]) -> KeyRow:
     owner, generation, uri, algorithm, purpose, claim_id, claimed_at, state, fingerprint, pem, evidence, *rest = found
-    kept, since, used_from, days = rest
+    kept, since, used_from, days, copy_uri = rest
     custody = Custody(str(kept))
     return KeyRow(
         claim=Claim(
@@ -34,7 +34,8 @@ def _row(found: Sequence[object]) -> KeyRow:
             uri=KeyUri.parse(str(uri)),
             algorithm=str(algorithm),
             purpose=Purpose(str(purpose)),
-            escrowed=custody is not Custody.SOLE,
+            escrowed=custody in ESCROW,
+            copy_to=None if copy_uri is None else KeyUri.parse(str(copy_uri)),
         ),
         claim_id=claim_id if isinstance(claim_id, bytes) else b"",
         claimed_at=datetime.fromisoformat(str(claimed_at)),
@@ -57,7 +58,7 @@ def utc_text(moment: datetime | None) -> str | None:
 def insert(connection: sqlite3.Connection, row: KeyRow) -> None:
     """Insert a row that was just claimed."""
     connection.execute(
-        f"INSERT INTO keys ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL, NULL, NULL, ?, ?, NULL, NULL)",  # noqa: S608 - constants
+        f"INSERT INTO keys ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL, NULL, NULL, ?, ?, NULL, NULL, ?)",  # noqa: S608 - constants
         (
             row.claim.owner,
             row.claim.generation,
@@ -69,6 +70,7 @@ def insert(connection: sqlite3.Connection, row: KeyRow) -> None:
             row.state,
             row.custody,
             utc_text(row.state_since),
+            None if row.claim.copy_to is None else str(row.claim.copy_to),
         ),
     )
 

@@ -12,6 +12,7 @@ from keyrung_infra.provider.model import Change, Changes, Failure, Imported, OnC
 from keyrung_infra.provider.values import UNKNOWN
 from keyrung_provisioners.algorithms import ALGORITHMS
 from keyrung_provisioners.api import Purpose
+from keyrung_provisioners.checks import check_identity
 from keyrung_provisioners.errors import InvalidSettingError, KeyMissingError
 from keyrung_provisioners.generations import (
     OVERLAP_SECONDS,
@@ -21,7 +22,6 @@ from keyrung_provisioners.generations import (
     retire_line,
 )
 from keyrung_provisioners.inventory import KeyRow
-from keyrung_provisioners.provision import check_identity
 from keyrung_provisioners.states import KeyState
 from keyrung_provisioners.uri import KeyUri, VaultUri
 

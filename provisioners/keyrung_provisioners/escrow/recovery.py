@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from keyrung_provisioners.api import Custody, KeyDescription, KeyManager
+from keyrung_provisioners.checks import describe_or_none
 from keyrung_provisioners.errors import KeyConflictError
 from keyrung_provisioners.escrow.ceremony import TokenBytes, restore
 from keyrung_provisioners.escrow.envelope import Envelope
 from keyrung_provisioners.escrow.share import OpenShare
 from keyrung_provisioners.inventory import Inventory, KeyRow
-from keyrung_provisioners.provision import describe_or_none
 from keyrung_provisioners.uri import KeyUri
 
 

@@ -14,8 +14,8 @@ from support.openbao import OpenBaoServer
 
 from keyrung_infra.inventory.sqlite import SqliteInventory
 from keyrung_provisioners.api import Custody, KeySpec, Purpose
+from keyrung_provisioners.checks import check_identity
 from keyrung_provisioners.errors import KeyMissingError
-from keyrung_provisioners.provision import check_identity
 from keyrung_provisioners.uri import KeyUri
 
 

@@ -12,8 +12,9 @@ from support.escrow import Site, custodians
 
 from keyrung_infra.inventory.sqlite import SqliteInventory
 from keyrung_provisioners.api import Custody
+from keyrung_provisioners.checks import check_identity
 from keyrung_provisioners.errors import EnvelopeRefusedError, KeyRefusedError
-from keyrung_provisioners.provision import Provisioner, check_identity
+from keyrung_provisioners.provision import Provisioner
 from keyrung_provisioners.states import KeyState
 
 _POINTS = ("claimed", "generate", "generated", "escrow", "lock", "locked", "activate")
