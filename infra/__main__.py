@@ -44,6 +44,7 @@ bundle = PolicySet(
     signing_key=keys[Purpose.POLICY_SIGNING],
     path=f"{settings.state_folder}/verifier/policy-bundle.json",
     lifetime_days=settings.bundle_lifetime_days,
+    allow_weaker=settings.allow_weaker_policies,
     opts=protected,
 )
 VerifierConfig(

@@ -97,15 +97,20 @@ class PolicySet(pulumi.CustomResource):
         signing_key: Key,
         path: pulumi.Input[str],
         lifetime_days: pulumi.Input[int] = 90,
+        allow_weaker: pulumi.Input[bool] = False,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """Declare the bundle of ``policy`` (canonical JSON) at ``path``, relative to the project."""
+        """Declare the bundle of ``policy`` (canonical JSON) at ``path``, relative to the project.
+
+        Unless ``allow_weaker``, a preview refuses a policy that asks for less than the deployed one.
+        """
         properties = {
             "policy": policy,
             "signingKey": signing_key.in_use["uri"],
             "signingKeyPem": signing_key.in_use["public_key_pem"],
             "path": path,
             "lifetimeDays": lifetime_days,
+            "allowWeaker": allow_weaker,
             **dict.fromkeys(("version", "bundleDigest", "inPlace", "notBefore", "expiresAt")),
         }
         super().__init__("keyrung:index:PolicySet", name, properties, opts)

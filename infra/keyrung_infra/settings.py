@@ -26,6 +26,7 @@ class StackSettings:
     protect_keys: bool
     key_generation: int
     bundle_lifetime_days: int
+    allow_weaker_policies: bool
     verifier_backends: dict[str, str]
     clients: list[dict[str, str]]
 
@@ -41,6 +42,7 @@ class StackSettings:
             protect_keys=config.require_bool("protectKeys"),
             key_generation=config.require_int("keyGeneration"),
             bundle_lifetime_days=config.require_int("bundleLifetimeDays"),
+            allow_weaker_policies=config.require_bool("allowWeakerPolicies"),
             verifier_backends=_object(config, "verifierBackends"),
             clients=_object(config, "clients"),
         )

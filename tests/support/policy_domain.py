@@ -156,7 +156,9 @@ def requires(draw: st.DrawFn, levels: dict[str, model.Level], attributes: dict[s
     batch = draw(
         st.none() | st.builds(model.Batch, count=st.sampled_from([2, 3]), within_seconds=st.sampled_from([30, 60]))
     )
-    shown = draw(st.sampled_from([None, None, "Do it", *(f"Do {{{name}}}" for name in attributes)]))
+    # A list of free texts cannot be shown.
+    shown = [name for name, declared in attributes.items() if getattr(declared, "values", ()) is not None]
+    display = draw(st.sampled_from([None, None, "Do it", *(f"Do {{{name}}}" for name in shown)]))
     bind = draw(st.lists(st.sampled_from(BINDINGS), unique=True))
     return Require(
         level=draw(st.sampled_from(sorted(levels))),
@@ -164,7 +166,7 @@ def requires(draw: st.DrawFn, levels: dict[str, model.Level], attributes: dict[s
         bind=tuple(binding for binding in BINDINGS if binding in bind),
         single_use=single_use,
         batch=None if single_use else batch,
-        display=shown,
+        display=display,
     )
 
 

@@ -31,6 +31,7 @@ INPUTS: dict[str, dict[str, tuple[Any, str]]] = {
         "signingKeyPem": (None, "update"),
         "path": (None, "replace"),
         "lifetimeDays": (90, "update"),
+        "allowWeaker": (False, "update"),
     },
     "VerifierConfig": {"document": (None, "update"), "path": (None, "replace")},
 }
@@ -53,6 +54,7 @@ GIVEN: dict[str, dict[str, tuple[Any, Any]]] = {
         "signingKeyPem": ("pem", "another pem"),
         "path": (".keyrung/bundle.json", ".keyrung/other.json"),
         "lifetimeDays": (90, 30),
+        "allowWeaker": (True, False),
     },
     "VerifierConfig": {"document": ("{}", '{"a": 1}'), "path": ("config.json", "other.json")},
 }

@@ -12,12 +12,11 @@ from keyrung_infra.files import write_private
 from keyrung_infra.policy_signing import signed_bundle
 from keyrung_infra.provider.backends import Backends
 from keyrung_infra.provider.model import Change, Changes, Failure, Imported, OnChange, Property, Values
+from keyrung_infra.provider.policy_verdict import PolicyVerdict, policy_verdict, read_policy
 from keyrung_infra.provider.values import UNKNOWN
 from keyrung_policies.bundle import build_payload
 from keyrung_policies.errors import PolicyError
-from keyrung_policies.model import Document
 from keyrung_policies.policy_set import PolicySet as Policy
-from keyrung_policies.policy_set import policy_set
 from keyrung_provisioners import encoding
 from keyrung_provisioners.uri import KeyUri
 
@@ -40,6 +39,11 @@ class PolicySet:
             on_change=OnChange.REPLACE,
         ),
         "lifetimeDays": Property(type="integer", description="Days until the bundle expires.", default=90),
+        "allowWeaker": Property(
+            type="boolean",
+            description="Whether a policy may replace one that asks for more; what is not decided counts as weaker.",
+            default=False,
+        ),
     }
     outputs: ClassVar[Mapping[str, Property]] = {
         "version": Property(type="integer", description="Grows with each signature; an older bundle is refused."),
@@ -76,15 +80,25 @@ class PolicySet:
         return {}
 
     def guard(self, state: Values, inputs: Values, changes: Changes) -> None:
-        """See `ResourceType.guard`; every change of a policy is one to review, none is refused here."""
+        """See `ResourceType.guard`: refuse a policy that may be weaker, unless that is allowed."""
+        if "policy" not in changes.by_property or inputs["policy"] is UNKNOWN or inputs["allowWeaker"] is True:
+            return
+        found = _verdict(state, inputs)
+        if found.verdict.may_be_weaker:
+            raise InfraError(
+                f"the new policy is refused, because next to the deployed one it is {found.sentence.removesuffix('.')}",
+                fix="see `keyrung policy diff`; to deploy it all the same set allowWeaker for this one `up`",
+            )
 
     def planned(self, inputs: Values, state: Values | None) -> Values:
         """See `ResourceType.planned`; version and life are decided when it is signed."""
         return {}
 
     def advice(self, inputs: Values, state: Values | None) -> list[str]:
-        """See `ResourceType.advice`."""
-        return []
+        """See `ResourceType.advice`: what a changed policy means next to the deployed one."""
+        if state is None or inputs["policy"] is UNKNOWN or inputs["policy"] == state["policy"]:
+            return []
+        return [f"Next to the deployed policy this one is {_verdict(state, inputs).sentence}"]
 
     def create(self, urn: str, inputs: Values) -> tuple[str, Values]:
         """See `ResourceType.create`."""
@@ -127,9 +141,13 @@ class PolicySet:
         }
 
 
+def _verdict(state: Values, inputs: Values) -> PolicyVerdict:
+    return policy_verdict(str(state["policy"]), str(inputs["policy"]))
+
+
 def _policy(inputs: Values) -> Policy:
     try:
-        return policy_set(msgspec.json.decode(str(inputs["policy"]), type=Document))
+        return read_policy(str(inputs["policy"]))
     except (msgspec.MsgspecError, PolicyError) as error:
         raise InfraError(f"the policy is not valid ({error})", fix="compile it with keyrung_policies") from error
 
