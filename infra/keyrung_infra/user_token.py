@@ -23,11 +23,13 @@ class UserKey:
 
     Attributes:
         evidence: The protective attributes as the token reported them; `hardware` says whether its slot is hardware.
+        token: The token that holds it, to prove that with a signature.
     """
 
     uri: str
     public_jwk: Mapping[str, str]
     evidence: Mapping[str, AttributeValue]
+    token: "UserToken" = field(repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,13 +49,24 @@ def open_user_token(label: str, settings: Mapping[str, str], *, root: Path) -> U
     return UserToken(uri=VaultUri("pkcs11", label).key(_KEY_NAME), manager=open_manager("pkcs11", settings, root=root))
 
 
-def provision_user_key(label: str, settings: Mapping[str, str], *, root: Path) -> UserKey:
+def provision_user_key(label: str, settings: Mapping[str, str], *, root: Path, allow_software: bool = False) -> UserKey:
     """Generate the step-up key on the token ``label``, or return the one it has; the private half never leaves it.
 
+    Args:
+        label: The token's label.
+        settings: Those of the PKCS#11 back end.
+        root: Where relative paths start.
+        allow_software: Take a token too whose slot does not say that it is hardware; the evidence then says so.
+
     Raises:
-        KeyRefusedError: If the key on the token is weaker than one generated there.
+        KeyRefusedError: If the token is software, or the key on it is weaker than one generated there.
     """
     token = open_user_token(label, settings, root=root)
+    if not allow_software and token.manager.describe_vault(token.uri.vault_uri).attributes.get("hardware") is not True:
+        raise KeyRefusedError(
+            f"the token '{label}' does not say that it is hardware",
+            fix="use a hardware token, or say --allow-software if a key in software will do",
+        )
     # The same id each time, so that half a pair left by a crash is known as ours and replaced.
     claim_id = sha256(str(token.uri).encode()).digest()[:CLAIM_ID_BYTES]
     spec = KeySpec(uri=token.uri, algorithm="P-256", purpose=Purpose.USER_CREDENTIAL, claim_id=claim_id)
@@ -63,4 +76,6 @@ def provision_user_key(label: str, settings: Mapping[str, str], *, root: Path) -
         raise KeyRefusedError(
             f"the key {token.uri} falls short in {', '.join(weak)}", fix="remove it and add the credential again"
         )
-    return UserKey(uri=str(token.uri), public_jwk=encoding.public_jwk(found.public_key_pem), evidence=found.attributes)
+    return UserKey(
+        uri=str(token.uri), public_jwk=encoding.public_jwk(found.public_key_pem), evidence=found.attributes, token=token
+    )

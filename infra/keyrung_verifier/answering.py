@@ -20,7 +20,7 @@ from keyrung_verifier.errors import (
 )
 from keyrung_verifier.factors import FACTOR_OF_ANSWER, FACTORS, Answer
 from keyrung_verifier.factors.protocol import Attempt, Factor, Proof
-from keyrung_verifier.limits import MAX_WRONG_ANSWERS, TOKEN_ID_BYTES
+from keyrung_verifier.limits import MAX_WRONG_ANSWERS, TOKEN_ID_BYTES, USED_MARK_SECONDS
 from keyrung_verifier.store.protocol import (
     AdvanceCounter,
     ClearFailures,
@@ -28,6 +28,8 @@ from keyrung_verifier.store.protocol import (
     ConsumeChallenge,
     CountFailure,
     CountWrongAnswer,
+    KeepAssertion,
+    UseCredential,
     Write,
 )
 from keyrung_verifier.strict import convert, parse_object
@@ -64,7 +66,7 @@ def respond(core: Core, call: Call, challenge_id: str, body: bytes) -> models.As
     call.learn(credential_id=proof.credential_id)
     auth_time = core.now_seconds()
     _use_up(core, call, factor, challenge, proof, now_seconds=auth_time)
-    return _issue(core, call, challenge, acr=acr, amr=proof.amr, auth_time=auth_time)
+    return _issue(core, call, challenge, proof, acr=acr, auth_time=auth_time)
 
 
 def _read_answer(body: bytes) -> Answer:
@@ -134,6 +136,8 @@ def _use_up(core: Core, call: Call, factor: Factor, challenge: Challenge, proof:
         # First, so that a right answer during a wait costs the same as a wrong one.
         ClearFailures(subject_id=challenge.subject_id, factor=factor.name, now_seconds=now_seconds),
         ConsumeChallenge(challenge_hash=challenge.challenge_hash),
+        # A condition of the same commit: a credential that was revoked since it was read gave no right answer.
+        UseCredential(credential_id=proof.credential_id, now_seconds=now_seconds),
         *proof.writes,
     )
     try:
@@ -144,13 +148,16 @@ def _use_up(core: Core, call: Call, factor: Factor, challenge: Challenge, proof:
         if isinstance(error.write, AdvanceCounter):
             call.penalties = _penalties(core, challenge, factor)
             raise ChallengeRefusedError("code_used") from error
+        if isinstance(error.write, UseCredential):
+            call.penalties = _penalties(core, challenge, factor)
+            raise ChallengeRefusedError("credential_revoked") from error
         # Counts against the challenge like a wrong answer: else the challenges that survive a wait tell right codes.
         call.penalties = (CountWrongAnswer(challenge_hash=challenge.challenge_hash),)
         raise ChallengeRefusedError("throttled") from error
 
 
 def _issue(
-    core: Core, call: Call, challenge: Challenge, *, acr: str, amr: tuple[str, ...], auth_time: int
+    core: Core, call: Call, challenge: Challenge, proof: Proof, *, acr: str, auth_time: int
 ) -> models.AssertionIssued:
     claims = assertion.Claims(
         iss=core.settings.issuer,
@@ -163,7 +170,7 @@ def _issue(
         jti=encode_base64url(core.random.token_bytes(TOKEN_ID_BYTES)),
         auth_time=auth_time,
         acr=acr,
-        amr=amr,
+        amr=proof.amr,
         request_digest=challenge.request_digest,
         policy_digest=challenge.policy_digest,
         action=challenge.action,
@@ -174,7 +181,15 @@ def _issue(
         token = assertion.sign(claims, core.signer)
     except SigningFailedError as error:
         raise UnavailableError("signer") from error
-    core.audit.commit([call.record("success")])
+    earned = KeepAssertion(
+        jti_hash=hash_id(claims.jti),
+        credential_id=proof.credential_id,
+        keep_until_seconds=claims.exp + USED_MARK_SECONDS,
+    )
+    try:
+        core.audit.commit([call.record("success")], [earned])
+    except ConditionFailedError as error:
+        raise ChallengeRefusedError("credential_revoked") from error
     return models.AssertionIssued(assertion=token, expires_in=core.settings.assertion_ttl_seconds, acr=acr)
 
 

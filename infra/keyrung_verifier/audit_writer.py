@@ -45,6 +45,7 @@ class Entry:
         reason: Short internal code.
         challenge: Hash of the challenge id, as the store knows it.
         jti: The assertion's id, hashed before it is written.
+        operator: Who worked at the command line; written as a keyed hash, like subjects.
         attributes: Declared attributes that may be seen, each as value or hash.
     """
 
@@ -64,6 +65,7 @@ class Entry:
     key: Mapping[str, str | int | None] | None = None
     challenge: str | None = None
     jti: str | None = field(default=None, repr=False)
+    operator: str | None = field(default=None, repr=False)
     correlation_id: str | None = None
     attributes: Mapping[str, Value] = field(default_factory=dict)
     detail: Mapping[str, str] = field(default_factory=dict)
@@ -283,8 +285,12 @@ class AuditWriter:
             "jti": None if entry.jti is None else hash_id(entry.jti),
             "correlation_id": entry.correlation_id,
             "attributes": dict(entry.attributes),
-            "detail": dict(entry.detail),
+            "detail": self._detail(entry),
         }
+
+    def _detail(self, entry: Entry) -> dict[str, str]:
+        operator = self._pseudonym(entry.operator)
+        return dict(entry.detail) | ({} if operator is None else {"operator": operator})
 
     def _pseudonym(self, identifier: str | None) -> str | None:
         if identifier is None:

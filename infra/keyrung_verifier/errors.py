@@ -86,6 +86,14 @@ class AssertionRefusedError(RefusedError):
     description = "The assertion is not valid for this request; ask for a new step-up."
 
 
+class TicketRefusedError(RefusedError):
+    """The one answer for an enrolment ticket that is unknown, expired, used or revoked."""
+
+    status = 403
+    error = "ticket_refused"
+    description = "The enrolment link is not valid (any more); ask for a new one."
+
+
 class NotFoundError(RefusedError):
     """There is no such path or method."""
 

@@ -49,6 +49,13 @@ MIN_TOTP_SEED_BYTES = 16
 # Credentials of one factor that one subject may hold; bounds the work of one answer.
 MAX_CREDENTIALS_PER_FACTOR = 5
 
+# Random bits of an enrolment ticket; it is a capability like a challenge id (ASVS 5.0 11.5.1 asks for 128 bits).
+TICKET_BYTES = 32
+# Life of an enrolment ticket: sent in the evening it works the next day; nobody plans further than a week ahead.
+TICKET_TTL_SECONDS = 24 * 60 * 60
+MIN_TICKET_TTL_SECONDS = 60
+MAX_TICKET_TTL_SECONDS = 7 * 24 * 60 * 60
+
 # A checkpoint is signed after this many records or this much time, whichever comes first.
 CHECKPOINT_RECORDS = 100
 CHECKPOINT_SECONDS = 60

@@ -4,7 +4,7 @@ Small on purpose. In one process they are met by provisioned keys passed in, els
 tests pass their own.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -76,8 +76,8 @@ class Sealer(Protocol):
         """Return the generation, from 1."""
         ...
 
-    def seal(self, plaintext: bytes, *, context: bytes) -> str:
-        """Return the secret sealed; it opens only with the same context."""
+    def seal_many(self, items: Sequence[tuple[bytes, bytes]]) -> Sequence[str]:
+        """Return each (secret, context) sealed, in this order; it opens only with the same context."""
         ...
 
     def open(self, sealed: str, *, context: bytes) -> bytes:

@@ -9,7 +9,7 @@ from keyrung_verifier.calls import Call
 from keyrung_verifier.core import Core, digest_of, read_body
 from keyrung_verifier.errors import AssertionInvalidError, AssertionRefusedError
 from keyrung_verifier.limits import USED_MARK_SECONDS
-from keyrung_verifier.store.protocol import ConditionFailedError, ConsumeOnce
+from keyrung_verifier.store.protocol import ConditionFailedError, ConsumeOnce, RequireEarned
 
 
 def spend(
@@ -35,9 +35,10 @@ def spend(
         keep_until_seconds=claims.exp + USED_MARK_SECONDS,
     )
     try:
-        core.audit.commit([call.record("success")], [mark])
+        # Revoking a credential ends what it earned as well (ASVS 5.0 6.5.6).
+        core.audit.commit([call.record("success")], [mark, RequireEarned(jti_hash=mark.key)])
     except ConditionFailedError as error:
-        raise AssertionRefusedError("used") from error
+        raise AssertionRefusedError("used" if error.write is mark else "credential_revoked") from error
     return models.AssertionSpent(spent=True, sub=claims.sub, acr=claims.acr, auth_time=claims.auth_time, jti=claims.jti)
 
 

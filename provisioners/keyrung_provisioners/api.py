@@ -3,7 +3,7 @@
 Operations take and return frozen records, so that a new field breaks nobody. Nothing here carries private key bytes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import ClassVar, Protocol
@@ -200,6 +200,10 @@ class Sealing(Protocol):
 
     def seal(self, uri: KeyUri, plaintext: bytes, *, context: bytes) -> str:
         """Return ``plaintext`` sealed; only the same ``context`` opens it."""
+        ...
+
+    def seal_many(self, uri: KeyUri, items: Sequence[tuple[bytes, bytes]]) -> Sequence[str]:
+        """Return each (plaintext, context) sealed, in this order; in few calls where the store has that."""
         ...
 
     def open(self, uri: KeyUri, sealed: str, *, context: bytes) -> bytes:

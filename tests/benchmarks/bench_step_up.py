@@ -75,7 +75,7 @@ def test_a_whole_step_up(deployed: Project, tmp_path: Path, monkeypatch: pytest.
     settings = {"pkcs11Module": f"file:{softhsm.module}", "pkcs11Pin": f"file:{softhsm.pin}"}
     deployed.keyrung(
         *("credential", "add", "token", "dora", "--token", "keyrung"),
-        *("--module", settings["pkcs11Module"], "--pin", settings["pkcs11Pin"]),
+        *("--module", settings["pkcs11Module"], "--pin", settings["pkcs11Pin"], "--allow-software"),
     )
     token = open_user_token("keyrung", settings, root=deployed.root)
     programs = Programs(root=deployed.root, environment=deployed.environment())

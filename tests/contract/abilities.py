@@ -74,6 +74,18 @@ class SealingContract:
             with pytest.raises(KeyRefusedError):
                 manager.open(seed_key, sealed, context=context)
 
+    def test_many_are_sealed_in_their_order_each_under_its_own_context(
+        self, seed_key: KeyUri, manager: SealingManager
+    ) -> None:
+        items = [(b"seed %d" % number, b"person %d" % number) for number in range(3)]
+        sealed = manager.seal_many(seed_key, items)
+        assert [
+            manager.open(seed_key, text, context=context) for text, (_, context) in zip(sealed, items, strict=True)
+        ] == [plaintext for plaintext, _ in items]
+        with pytest.raises(KeyRefusedError):
+            manager.open(seed_key, sealed[0], context=b"person 1")
+        assert list(manager.seal_many(seed_key, [])) == []
+
     def test_a_sealed_text_that_was_altered_is_refused(self, seed_key: KeyUri, manager: SealingManager) -> None:
         sealed = manager.seal(seed_key, b"a seed", context=b"c")
         middle = len(sealed) - 10

@@ -206,7 +206,7 @@ class CoreContract:
 
 _METHODS = {
     Capability.SIGNING: ("sign",),
-    Capability.SEALING: ("seal", "open"),
+    Capability.SEALING: ("seal", "seal_many", "open"),
     Capability.WRAPPING: ("wrap", "lock"),
     Capability.IMPORTING: ("rehearse", "rewrap", "forward", "import_wrapped"),
     Capability.EXPORTING: ("export_hash", "export"),

@@ -29,6 +29,7 @@ class TestAwsKms(CoreContract, ConformanceContract, SigningContract, SealingCont
         **CoreContract.operations,
         "sign": lambda manager, uri: manager.sign(uri, b"data"),  # type: ignore[attr-defined]
         "seal": lambda manager, uri: manager.seal(uri, b"data", context=b""),  # type: ignore[attr-defined]
+        "seal_many": lambda manager, uri: manager.seal_many(uri, [(b"data", b"")]),  # type: ignore[attr-defined]
         "open": lambda manager, uri: manager.open(uri, "AAAA", context=b""),  # type: ignore[attr-defined]
     }
 

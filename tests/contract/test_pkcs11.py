@@ -89,6 +89,7 @@ class TestPkcs11(
         **CoreContract.operations,
         "sign": lambda manager, uri: manager.sign(uri, b"data"),  # type: ignore[attr-defined]
         "seal": lambda manager, uri: manager.seal(uri, b"data", context=b""),  # type: ignore[attr-defined]
+        "seal_many": lambda manager, uri: manager.seal_many(uri, [(b"data", b"")]),  # type: ignore[attr-defined]
         "open": lambda manager, uri: manager.open(uri, "AAAA", context=b""),  # type: ignore[attr-defined]
         "lock": lambda manager, uri: manager.lock(uri),  # type: ignore[attr-defined]
         "export_hash": lambda manager, uri: manager.export_hash(uri.vault_uri),  # type: ignore[attr-defined]

@@ -48,6 +48,7 @@ class TestSoftware(CoreContract, ConformanceContract, SigningContract, SealingCo
         "remove_vault": lambda manager, uri: manager.remove_vault(uri.vault_uri),
         "sign": lambda manager, uri: manager.sign(uri, b"data"),  # type: ignore[attr-defined]
         "seal": lambda manager, uri: manager.seal(uri, b"data", context=b""),  # type: ignore[attr-defined]
+        "seal_many": lambda manager, uri: manager.seal_many(uri, [(b"data", b"")]),  # type: ignore[attr-defined]
         "open": lambda manager, uri: manager.open(uri, "AAAA", context=b""),  # type: ignore[attr-defined]
     }
 

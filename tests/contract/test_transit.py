@@ -13,7 +13,7 @@ from contract.portability import ExportingContract, ReceivingContract
 from cryptography.hazmat.primitives.asymmetric import ec
 from support.key_transport import an_offer, wrapped_to
 from support.openbao import OpenBaoServer
-from support.stores import VaultManager, broad_settings, spec, vault_manager
+from support.stores import SealingManager, VaultManager, broad_settings, spec, vault_manager
 
 from keyrung_infra.local.client import Client
 from keyrung_provisioners.api import Capability, ImportOffer, KeyManager
@@ -105,6 +105,7 @@ class TestTransit(
         "remove_vault": lambda manager, uri: manager.remove_vault(uri.vault_uri),
         "sign": lambda manager, uri: manager.sign(uri, b"data"),  # type: ignore[attr-defined]
         "seal": lambda manager, uri: manager.seal(uri, b"data", context=b""),  # type: ignore[attr-defined]
+        "seal_many": lambda manager, uri: manager.seal_many(uri, [(b"data", b"")]),  # type: ignore[attr-defined]
         "open": lambda manager, uri: manager.open(uri, "vault:v1:x", context=b""),  # type: ignore[attr-defined]
         "rotate": lambda manager, uri: manager.rotate(uri),  # type: ignore[attr-defined]
         "offer": lambda manager, uri: manager.offer(spec(uri), hash_name="SHA-256"),  # type: ignore[attr-defined]
@@ -132,6 +133,12 @@ class TestTransit(
     @pytest.fixture
     def make_foreign(self, client: Client) -> Callable[[str], None]:
         return lambda name: _make(client, name)
+
+    def test_more_texts_than_one_call_takes_are_sealed(self, seed_key: KeyUri, manager: SealingManager) -> None:
+        items = [(b"%d" % number, b"person %d" % number) for number in range(450)]
+        sealed = manager.seal_many(seed_key, items)
+        for number in (0, 199, 200, 399, 400, 449):
+            assert manager.open(seed_key, sealed[number], context=items[number][1]) == items[number][0]
 
     @pytest.fixture(params=list(_WEAKNESSES))
     def weak(self, request: pytest.FixtureRequest, client: Client, uri: KeyUri) -> tuple[KeyUri, str]:

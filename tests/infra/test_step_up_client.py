@@ -45,7 +45,7 @@ def eves_token(running: Project, tools: Tools, tmp_path_factory: pytest.TempPath
     token = make_token(tmp_path_factory.mktemp("eve") / "token", tools)
     options = ("--token", token.label, "--module", str(token.module), "--pin", f"file:{token.layout.pin}")
     running.run(
-        *("keyrung", "credential", "add", "token", "eve", *options),
+        *("keyrung", "credential", "add", "token", "eve", *options, "--allow-software"),
         environment={"SOFTHSM2_CONF": str(token.config)},
     )
     return token
@@ -263,6 +263,6 @@ def test_another_token_with_a_key_of_the_same_name_gets_no_further(
     client: StepUpClient, uri: str, softhsm_token: SoftHsmToken, tmp_path: Path
 ) -> None:
     settings = softhsm_token.settings()
-    provision_user_key(softhsm_token.label, settings, root=tmp_path)
+    provision_user_key(softhsm_token.label, settings, root=tmp_path, allow_software=True)
     with pytest.raises(StepUpRefusedError):
         client.answer_token(uri, open_user_token(softhsm_token.label, settings, root=tmp_path))

@@ -15,7 +15,7 @@ from keyrung_provisioners.errors import BackendUnavailableError, KeyMissingError
 
 
 def _provision(token: SoftHsmToken, root: Path) -> UserKey:
-    return provision_user_key(token.label, token.settings(), root=root)
+    return provision_user_key(token.label, token.settings(), root=root, allow_software=True)
 
 
 def _pairs(token: SoftHsmToken) -> tuple[int, int]:
@@ -76,6 +76,12 @@ def test_a_key_that_was_brought_in_from_outside_is_refused(softhsm_token: SoftHs
         _provision(softhsm_token, tmp_path)
 
 
+def test_a_token_in_software_is_refused_before_anything_is_made(softhsm_token: SoftHsmToken, tmp_path: Path) -> None:
+    with pytest.raises(KeyRefusedError, match=r"does not say that it is hardware.*--allow-software"):
+        provision_user_key(softhsm_token.label, softhsm_token.settings(), root=tmp_path)
+    assert _pairs(softhsm_token) == (0, 0)
+
+
 def test_half_a_pair_that_a_crash_left_is_replaced(softhsm_token: SoftHsmToken, tmp_path: Path) -> None:
     first = _provision(softhsm_token, tmp_path)
     pkcs11_tool(softhsm_token.layout, softhsm_token.label, "--delete-object", "--type", "privkey", "--label", "step-up")
@@ -90,7 +96,7 @@ def test_a_wrong_pin_makes_nothing_and_the_right_one_works(softhsm_token: SoftHs
     settings = softhsm_token.settings() | {"pkcs11Pin": f"file:{wrong}"}
     for _ in range(5):  # the PIN is sent once, so that trying again does not lock the token
         with pytest.raises(BackendUnavailableError, match="refused the PIN"):
-            provision_user_key(softhsm_token.label, settings, root=tmp_path)
+            provision_user_key(softhsm_token.label, settings, root=tmp_path, allow_software=True)
     assert _provision(softhsm_token, tmp_path).public_jwk["crv"] == "P-256"
 
 

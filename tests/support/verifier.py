@@ -30,7 +30,9 @@ from keyrung_verifier.settings import VerifierSettings
 from keyrung_verifier.store.protocol import Store
 from keyrung_verifier.store.sqlite import SqliteStore
 from keyrung_verifier.system import SystemRandom
+from keyrung_verifier.tickets import Tickets
 
+OPERATOR = "the operator"
 ORIGIN = "https://verifier.example:8443"
 START = datetime(2026, 11, 25, 12, 0, 0, tzinfo=UTC)
 TESTS = Path(__file__).parents[1]
@@ -99,7 +101,10 @@ class UnsafeTestSealer:
         self._cipher = AESGCM(hashlib.sha256(b"seal").digest())
         self.opened = 0
 
-    def seal(self, plaintext: bytes, *, context: bytes) -> str:
+    def seal_many(self, items: Sequence[tuple[bytes, bytes]]) -> list[str]:
+        return [self._seal(plaintext, context) for plaintext, context in items]
+
+    def _seal(self, plaintext: bytes, context: bytes) -> str:
         nonce = SystemRandom().token_bytes(12)
         return b64(nonce + self._cipher.encrypt(nonce, plaintext, context))
 
@@ -217,7 +222,12 @@ class World:
             clock=self.clock,
             random=self.random,
         )
-        self.credentials = Credentials(store=self.store, audit=self.audit, clock=self.clock, random=self.random)
+        self.credentials = Credentials(
+            store=self.store, audit=self.audit, clock=self.clock, random=self.random, operator=OPERATOR
+        )
+        self.tickets = Tickets(
+            store=self.store, audit=self.audit, clock=self.clock, random=self.random, operator=OPERATOR
+        )
         if start:
             self.verifier.start(key_events=[event for key in (ASSERTION_KEY, AUDIT_KEY) for event in key_events(key)])
 
@@ -275,7 +285,7 @@ class World:
 
     def enrol_token(self, subject: str = "alice", *, name: str = "token", hardware: bool = False) -> UnsafeTestKey:
         key = UnsafeTestKey(f"{name}-{subject}")
-        self.credentials.add_token(subject, public_jwk=key.public_jwk, evidence={"hardware": hardware})
+        self.credentials.add_token(subject, public_jwk=key.public_jwk, evidence={"hardware": hardware}, prove=key.sign)
         return key
 
     def step_up(self, totp: Totp, **changes: Any) -> str:

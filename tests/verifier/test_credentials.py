@@ -1,6 +1,7 @@
 """Adding, listing and revoking what subjects hold."""
 
 import base64
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -41,26 +42,28 @@ def test_a_token_key_is_named_by_its_thumbprint_and_belongs_to_one_subject(world
     key = UnsafeTestKey("token")
 
     added = world.credentials.add_token(
-        "alice", public_jwk=key.public_jwk | {"use": "sig"}, evidence={"hardware": True}
+        "alice", public_jwk=key.public_jwk | {"use": "sig"}, evidence={"hardware": True}, prove=key.sign
     )
 
     assert added.credential_id == key.key_id
     assert added.public_jwk == key.public_jwk
     with pytest.raises(CredentialError, match="registered already"):
-        world.credentials.add_token("mallory", public_jwk=key.public_jwk, evidence={})
+        world.credentials.add_token("mallory", public_jwk=key.public_jwk, evidence={}, prove=key.sign)
 
 
 @pytest.mark.parametrize("change", [{"d": "AAAA"}, {"y": "A" * 43}, {"crv": "P-521"}, {"kty": "oct"}])
 def test_a_key_that_is_no_public_key_of_ours_is_refused(world: World, change: dict[str, str]) -> None:
+    key = UnsafeTestKey("token")
     with pytest.raises(CredentialError, match="public JWK"):
-        world.credentials.add_token("alice", public_jwk=UnsafeTestKey("token").public_jwk | change, evidence={})
+        world.credentials.add_token("alice", public_jwk=key.public_jwk | change, evidence={}, prove=key.sign)
 
 
 def test_evidence_that_has_no_exact_form_is_refused(world: World) -> None:
+    key = UnsafeTestKey("token")
     evidence: dict[str, str | int | bool] = {"size": 2**60}
 
     with pytest.raises(CredentialError, match="evidence"):
-        world.credentials.add_token("alice", public_jwk=UnsafeTestKey("token").public_jwk, evidence=evidence)
+        world.credentials.add_token("alice", public_jwk=key.public_jwk, evidence=evidence, prove=key.sign)
 
 
 @pytest.mark.parametrize("subject", ["", "a\n", "a\x00b", "x" * 257])
@@ -114,7 +117,7 @@ def test_a_credential_that_cannot_be_sealed_leaves_nothing(tmp_path: Path) -> No
         key_uri = "software:name=seeds"
         generation = 1
 
-        def seal(self, plaintext: bytes, *, context: bytes) -> str:
+        def seal_many(self, items: Sequence[tuple[bytes, bytes]]) -> list[str]:
             raise RuntimeError("sealed")
 
         def open(self, sealed: str, *, context: bytes) -> bytes:

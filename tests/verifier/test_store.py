@@ -191,7 +191,7 @@ def test_commits_are_synced_in_full_to_a_write_ahead_log(tmp_path: Path) -> None
 def test_a_store_of_a_newer_program_is_not_touched(tmp_path: Path) -> None:
     SqliteStore(tmp_path / "store.db").close()
     connection = sqlite3.connect(tmp_path / "store.db")
-    connection.execute("PRAGMA user_version = 2")
+    connection.execute("PRAGMA user_version = 3")
     connection.close()
 
     with pytest.raises(StoreUnavailableError, match="newer"):

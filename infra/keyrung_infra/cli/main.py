@@ -16,7 +16,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "dev": ("keyrung_infra.cli.dev", "Start, stop and look at the local stack."),
     "serve": ("keyrung_infra.cli.serve", "Run the verifier."),
     "key": ("keyrung_infra.cli.key", "List keys, prove them, and end or suspend their use."),
-    "credential": ("keyrung_infra.cli.credential", "Add, list and revoke people's step-up credentials."),
+    "credential": ("keyrung_infra.cli.credential", "Add, import, list and revoke people's step-up credentials."),
     "custodian": ("keyrung_infra.cli.custodian", "Make keys for the people who hold shares of an escrow."),
     "escrow": ("keyrung_infra.cli.escrow", "Escrow keys with custodians, restore them, and rehearse it."),
     "policy": ("keyrung_infra.cli.policy", "Check, test, explain, compile and sign policies."),

@@ -6,8 +6,7 @@ import click
 
 from keyrung_infra.project import find_root
 from keyrung_infra.serve.run import run
-
-DEFAULT_CONFIG = ".keyrung/verifier/config.json"
+from keyrung_infra.serve.settings import DEFAULT_CONFIG
 
 
 @click.command("serve")

@@ -46,6 +46,7 @@ class Alice:
         token = programs.keyrung(
             *("credential", "add", "token", SUBJECT, "--token", _TOKEN_LABEL),
             *("--module", str(self._module), "--pin", f"file:{self._layout.pin}"),
+            "--allow-software",  # her token is SoftHSM's
             environment={"SOFTHSM2_CONF": str(self._layout.config)},
         )
         ids = [totp["credential_id"], token["credential_id"]]

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from keyrung_infra.inventory.sqlite import SqliteInventory
+from keyrung_infra.operator import operating_user
 from keyrung_infra.serve.key_watch import KeyWatch
 from keyrung_infra.serve.keys import ProvisionedSealer, open_sealer, open_signer
 from keyrung_infra.serve.settings import Settings
@@ -24,6 +25,7 @@ from keyrung_verifier.service import Verifier
 from keyrung_verifier.settings import VerifierSettings
 from keyrung_verifier.store.sqlite import SqliteStore
 from keyrung_verifier.system import SystemClock, SystemRandom
+from keyrung_verifier.tickets import Tickets
 
 
 class KeyEvents:
@@ -53,6 +55,7 @@ class Records:
     store: SqliteStore
     audit: AuditWriter
     credentials: Credentials
+    tickets: Tickets
     sealer: ProvisionedSealer
     key_events: KeyEvents = field(repr=False)
     watch: KeyWatch = field(repr=False)
@@ -75,7 +78,7 @@ def build_records(settings: Settings, root: Path) -> Records:
         BackendUnavailableError: If a key store cannot be reached.
         InfraError: If a store holds another key than the declared one.
     """
-    clock, random = SystemClock(), SystemRandom()
+    clock, random, operator = SystemClock(), SystemRandom(), operating_user()
     store, inventory = SqliteStore(root / settings.store), root / settings.inventory
     audit = AuditWriter(
         store=store,
@@ -89,7 +92,8 @@ def build_records(settings: Settings, root: Path) -> Records:
     return Records(
         store=store,
         audit=audit,
-        credentials=Credentials(store=store, audit=audit, clock=clock, random=random),
+        credentials=Credentials(store=store, audit=audit, clock=clock, random=random, operator=operator),
+        tickets=Tickets(store=store, audit=audit, clock=clock, random=random, operator=operator),
         sealer=open_sealer(settings.seed_key, _manager(settings, settings.seed_key.uri, root), watch),
         key_events=key_events,
         watch=watch,

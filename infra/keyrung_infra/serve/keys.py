@@ -1,6 +1,6 @@
 """Provisioned keys as the verifier wants them: opened by URI, refused when they are not the declared ones."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -48,10 +48,10 @@ class ProvisionedSealer:
     sealing: Sealing = field(repr=False)
     watch: KeyWatch = field(repr=False)
 
-    def seal(self, plaintext: bytes, *, context: bytes) -> str:
-        """Return ``plaintext`` sealed under ``context``; only an active key seals."""
+    def seal_many(self, items: Sequence[tuple[bytes, bytes]]) -> Sequence[str]:
+        """Return each (plaintext, context) sealed, in this order; only an active key seals."""
         self.watch.require(self.uri, self.generation, KeyState.ACTIVE)
-        return self.sealing.seal(self.uri, plaintext, context=context)
+        return self.sealing.seal_many(self.uri, items)
 
     def open(self, sealed: str, *, context: bytes) -> bytes:
         """Return what was sealed under ``context``; a deactivated key still opens (SP 800-57 part 1, section 7)."""

@@ -11,6 +11,9 @@ from msgspec import Meta, Struct
 
 from keyrung_infra.errors import InfraError
 
+# Where the stack writes it, below the project's folder.
+DEFAULT_CONFIG = ".keyrung/verifier/config.json"
+
 Text = Annotated[str, Meta(min_length=1, max_length=2048)]
 SecretReference = Annotated[str, Meta(pattern=r"\A(file|env):.+\Z", max_length=2048)]
 

@@ -20,6 +20,7 @@ from keyrung_verifier.strict import decode_base64url, length_prefixed
 
 NAME = "token-signature-origin-bound"
 LABEL = "keyrung token-signature-origin-bound v1"
+ENROLMENT_LABEL = "keyrung token enrolment v1"
 # RFC 8176 section 2: hwk only where evidence shows that the key cannot leave hardware.
 HARDWARE_AMR = ("hwk", "pop")
 SOFTWARE_AMR = ("swk", "pop")
@@ -56,6 +57,11 @@ def signing_input(
         display_digest,
         str(expires_at_seconds),
     )
+
+
+def enrolment_input(*, subject_id: str, key_id: str, nonce: bytes) -> bytes:
+    """Return what a key signs to prove that its private half is at hand when it is registered for the subject."""
+    return length_prefixed(ENROLMENT_LABEL, subject_id, key_id, nonce)
 
 
 class TokenSignature:

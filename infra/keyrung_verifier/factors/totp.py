@@ -9,6 +9,7 @@ import hmac
 import re
 from collections.abc import Sequence
 from typing import Annotated
+from urllib.parse import quote, urlencode
 
 import pyotp
 from msgspec import Meta, Struct
@@ -43,8 +44,7 @@ class OtpAnswer(Model, frozen=True, tag=NAME, tag_field="factor"):
 
 def code_at(seed: bytes, step: int) -> str:
     """Return the code of a step (RFC 6238 section 4.2, RFC 4226 section 5.3)."""
-    secret = base64.b32encode(seed).decode("ascii")
-    return pyotp.HOTP(secret, digits=TOTP_DIGITS).at(step)
+    return pyotp.HOTP(base32(seed), digits=TOTP_DIGITS).at(step)
 
 
 def step_of(seconds: float) -> int:
@@ -55,6 +55,24 @@ def step_of(seconds: float) -> int:
 def seed_context(*, subject_id: str, credential_id: str) -> bytes:
     """Return the context a seed is sealed under, so that it opens for its own credential only."""
     return length_prefixed(SEED_LABEL, subject_id, credential_id)
+
+
+def base32(seed: bytes) -> str:
+    """Return a seed as people and apps write it."""
+    return base64.b32encode(seed).decode("ascii")
+
+
+def otpauth_uri(*, issuer_name: str, subject_id: str, seed: bytes) -> str:
+    """Return what an authenticator app scans: the key URI format, with every parameter spelt out."""
+    parameters = {
+        "secret": base32(seed),
+        "issuer": issuer_name,
+        "algorithm": "SHA1",
+        "digits": TOTP_DIGITS,
+        "period": TOTP_STEP_SECONDS,
+    }
+    label = f"{quote(issuer_name, safe='')}:{quote(subject_id, safe='')}"
+    return f"otpauth://totp/{label}?{urlencode(parameters, quote_via=quote)}"
 
 
 class Totp:

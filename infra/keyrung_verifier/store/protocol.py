@@ -31,6 +31,21 @@ class Credential:
     evidence: Mapping[str, object] = field(default_factory=dict)
     created_at_seconds: int
     revoked_at_seconds: int | None = None
+    last_used_at_seconds: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ticket:
+    """The right of a subject to enrol one factor, once, known by the hash of its secret; times are Unix seconds."""
+
+    ticket_id: str
+    ticket_hash: str
+    subject_id: str
+    factor: str
+    created_at_seconds: int
+    expires_at_seconds: int
+    redeemed_at_seconds: int | None = None
+    revoked_at_seconds: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +130,53 @@ class RevokeCredential:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UseCredential:
+    """Notes that a credential gave a right answer; fails when it is unknown or revoked."""
+
+    credential_id: str
+    now_seconds: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeepAssertion:
+    """Keeps which credential earned an assertion; fails when that one is unknown or revoked, or the name is known."""
+
+    jti_hash: str
+    credential_id: str
+    keep_until_seconds: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequireEarned:
+    """Changes nothing; fails unless the credential that earned the assertion still stands."""
+
+    jti_hash: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeepTicket:
+    """Keeps a new ticket; fails when there is one of this name, or the subject has too many open ones of the factor."""
+
+    ticket: Ticket
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RedeemTicket:
+    """Uses up a ticket; fails when it is unknown, used, revoked or expired."""
+
+    ticket_hash: str
+    now_seconds: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RevokeTicket:
+    """Revokes a ticket; fails when it is unknown, used or revoked."""
+
+    ticket_id: str
+    now_seconds: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AcceptPolicy:
     """Raises the policy version; fails for an older one, and for the same version with another digest."""
 
@@ -133,6 +195,12 @@ Write: TypeAlias = (
     | CountWrongAnswer
     | AddCredential
     | RevokeCredential
+    | UseCredential
+    | KeepAssertion
+    | RequireEarned
+    | KeepTicket
+    | RedeemTicket
+    | RevokeTicket
     | AcceptPolicy
 )
 
@@ -143,6 +211,16 @@ class ConditionFailedError(StoreError):
     def __init__(self, write: Write) -> None:
         self.write = write
         super().__init__(f"the condition of {type(write).__name__} does not hold; nothing was written")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailureRow:
+    """How many failures in a row a subject has with a factor, and until when no attempt is allowed."""
+
+    subject_id: str
+    factor: str
+    failures: int
+    not_before_seconds: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,6 +255,22 @@ class Store(Protocol):
         """Return the credentials of a subject, or all, oldest first, the revoked ones too."""
         ...
 
+    def credential(self, credential_id: str) -> Credential | None:
+        """Return one credential, whatever its state."""
+        ...
+
+    def ticket(self, ticket_hash: str) -> Ticket | None:
+        """Return one enrolment ticket, whatever its state, unless it was forgotten after its end."""
+        ...
+
+    def tickets(self, subject_id: str | None = None) -> Sequence[Ticket]:
+        """Return the enrolment tickets of a subject, or all, oldest first."""
+        ...
+
+    def failure_rows(self, subject_id: str | None = None) -> Sequence[FailureRow]:
+        """Return the failures in a row of a subject, or of all; who has none has no row."""
+        ...
+
     def accepted_policy_version(self) -> int:
         """Return the highest policy version accepted so far, 0 before the first."""
         ...
@@ -194,7 +288,7 @@ class Store(Protocol):
         ...
 
     def housekeep(self, now_seconds: int) -> None:
-        """Forget marks and challenges whose time is over."""
+        """Forget marks, challenges, assertions and tickets whose time is over."""
         ...
 
     def close(self) -> None:

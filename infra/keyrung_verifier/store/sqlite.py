@@ -16,12 +16,12 @@ from typing import Any
 from keyrung_verifier.errors import StoreUnavailableError
 from keyrung_verifier.limits import CLOCK_SKEW_SECONDS
 from keyrung_verifier.store import sqlite_audit
-from keyrung_verifier.store.protocol import Credential, RecordBuilder, StoredChallenge, Write
+from keyrung_verifier.store.protocol import Credential, FailureRow, RecordBuilder, StoredChallenge, Ticket, Write
 from keyrung_verifier.store.sqlite_writes import apply
 
 # Another process commits in milliseconds; a stuck one must not hold a request for ever.
 BUSY_SECONDS = 5.0
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS audit (shard TEXT, seq INTEGER, line BLOB, PRIMARY KEY (shard, seq));
 CREATE TABLE IF NOT EXISTS audit_head (shard TEXT PRIMARY KEY, seq INTEGER NOT NULL, hash TEXT NOT NULL) STRICT;
@@ -39,13 +39,31 @@ CREATE TABLE IF NOT EXISTS failures (
 ) STRICT;
 CREATE TABLE IF NOT EXISTS credentials (
     credential_id TEXT PRIMARY KEY, subject_id TEXT NOT NULL, factor TEXT NOT NULL, sealed_seed TEXT, public_jwk TEXT,
-    evidence_json TEXT NOT NULL, created_at INTEGER NOT NULL, revoked_at INTEGER
+    evidence_json TEXT NOT NULL, created_at INTEGER NOT NULL, revoked_at INTEGER, last_used_at INTEGER
 ) STRICT;
 CREATE INDEX IF NOT EXISTS credentials_by_subject ON credentials (subject_id);
+CREATE TABLE IF NOT EXISTS assertions (
+    jti_hash TEXT PRIMARY KEY, credential_id TEXT NOT NULL, keep_until INTEGER NOT NULL
+) STRICT;
+CREATE INDEX IF NOT EXISTS assertions_by_time ON assertions (keep_until);
+CREATE TABLE IF NOT EXISTS tickets (
+    ticket_hash TEXT PRIMARY KEY, ticket_id TEXT NOT NULL UNIQUE, subject_id TEXT NOT NULL, factor TEXT NOT NULL,
+    created_at INTEGER NOT NULL, expires_at INTEGER NOT NULL, redeemed_at INTEGER, revoked_at INTEGER
+) STRICT;
+CREATE INDEX IF NOT EXISTS tickets_by_subject ON tickets (subject_id);
 CREATE TABLE IF NOT EXISTS policy_accepted (
     id INTEGER PRIMARY KEY CHECK (id = 1), version INTEGER NOT NULL, digest TEXT NOT NULL
 ) STRICT;
 """
+# What a file of the version before lacks, beside new tables.
+_UPGRADES = {1: "ALTER TABLE credentials ADD COLUMN last_used_at INTEGER;"}
+_CREDENTIAL = (
+    "SELECT credential_id, subject_id, factor, sealed_seed, public_jwk, evidence_json, created_at, revoked_at,"
+    " last_used_at FROM credentials"
+)
+_TICKET = (
+    "SELECT ticket_id, ticket_hash, subject_id, factor, created_at, expires_at, redeemed_at, revoked_at FROM tickets"
+)
 
 
 class SqliteStore:
@@ -84,11 +102,31 @@ class SqliteStore:
 
     def credentials(self, subject_id: str | None = None) -> Sequence[Credential]:
         """Return the credentials of a subject, or all, oldest first."""
-        query = (
-            "SELECT credential_id, subject_id, factor, sealed_seed, public_jwk, evidence_json, created_at, revoked_at"
-            " FROM credentials WHERE ?1 IS NULL OR subject_id = ?1 ORDER BY created_at, credential_id"
-        )
+        query = f"{_CREDENTIAL} WHERE ?1 IS NULL OR subject_id = ?1 ORDER BY created_at, credential_id"
         return [_credential(row) for row in self._read(query, (subject_id,))]
+
+    def credential(self, credential_id: str) -> Credential | None:
+        """Return one credential, whatever its state."""
+        found = self._read(f"{_CREDENTIAL} WHERE credential_id = ?", (credential_id,))
+        return _credential(found[0]) if found else None
+
+    def ticket(self, ticket_hash: str) -> Ticket | None:
+        """Return one enrolment ticket."""
+        found = self._read(f"{_TICKET} WHERE ticket_hash = ?", (ticket_hash,))
+        return _ticket(found[0]) if found else None
+
+    def tickets(self, subject_id: str | None = None) -> Sequence[Ticket]:
+        """Return the enrolment tickets of a subject, or all, oldest first."""
+        query = f"{_TICKET} WHERE ?1 IS NULL OR subject_id = ?1 ORDER BY created_at, ticket_id"
+        return [_ticket(row) for row in self._read(query, (subject_id,))]
+
+    def failure_rows(self, subject_id: str | None = None) -> Sequence[FailureRow]:
+        """Return the failures in a row of a subject, or of all."""
+        query = "SELECT subject_id, factor, failures, not_before FROM failures WHERE ?1 IS NULL OR subject_id = ?1"
+        return [
+            FailureRow(subject_id=row[0], factor=row[1], failures=row[2], not_before_seconds=row[3])
+            for row in self._read(query, (subject_id,))
+        ]
 
     def accepted_policy_version(self) -> int:
         """Return the highest policy version accepted so far, 0 before the first."""
@@ -109,7 +147,10 @@ class SqliteStore:
         """Forget what is over; a used mark says itself until when it is kept."""
         with self._transaction() as connection:
             connection.execute("DELETE FROM consumed WHERE keep_until < ?", (now_seconds,))
-            connection.execute("DELETE FROM challenges WHERE expires_at < ?", (now_seconds - 2 * CLOCK_SKEW_SECONDS,))
+            connection.execute("DELETE FROM assertions WHERE keep_until < ?", (now_seconds,))
+            over = (now_seconds - 2 * CLOCK_SKEW_SECONDS,)
+            connection.execute("DELETE FROM challenges WHERE expires_at < ?", over)
+            connection.execute("DELETE FROM tickets WHERE expires_at < ?", over)
 
     def close(self) -> None:
         """Close both connections."""
@@ -131,7 +172,12 @@ class SqliteStore:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if version > SCHEMA_VERSION:
             raise StoreUnavailableError(f"{self._path} was written by a newer version of this program; update it")
-        connection.executescript(f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+        connection.execute("BEGIN IMMEDIATE")
+        # Asked again under the lock: another process may have brought the file up to date just now.
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        statements = f"{SCHEMA}{_UPGRADES.get(version, '')} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT"
+        for statement in statements.split(";"):  # `executescript` would commit first, and let the lock go
+            connection.execute(statement)
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -195,5 +241,19 @@ def _credential(row: tuple[Any, ...]) -> Credential:
         public_jwk=None if row[4] is None else json.loads(row[4]),
         evidence=json.loads(row[5]),
         created_at_seconds=row[6],
+        revoked_at_seconds=row[7],
+        last_used_at_seconds=row[8],
+    )
+
+
+def _ticket(row: tuple[Any, ...]) -> Ticket:
+    return Ticket(
+        ticket_id=row[0],
+        ticket_hash=row[1],
+        subject_id=row[2],
+        factor=row[3],
+        created_at_seconds=row[4],
+        expires_at_seconds=row[5],
+        redeemed_at_seconds=row[6],
         revoked_at_seconds=row[7],
     )

@@ -22,8 +22,14 @@ from keyrung_verifier.store.protocol import (
     CountFailure,
     CountWrongAnswer,
     ForgetFailures,
+    KeepAssertion,
+    KeepTicket,
     PutChallenge,
+    RedeemTicket,
+    RequireEarned,
     RevokeCredential,
+    RevokeTicket,
+    UseCredential,
     Write,
 )
 
@@ -162,6 +168,74 @@ def _revoke_credential(connection: sqlite3.Connection, write: RevokeCredential) 
     )
 
 
+def _use_credential(connection: sqlite3.Connection, write: UseCredential) -> bool:
+    return _changed(
+        connection,
+        "UPDATE credentials SET last_used_at = ? WHERE credential_id = ? AND revoked_at IS NULL",
+        write.now_seconds,
+        write.credential_id,
+    )
+
+
+def _keep_assertion(connection: sqlite3.Connection, write: KeepAssertion) -> bool:
+    return _changed(
+        connection,
+        "INSERT INTO assertions (jti_hash, credential_id, keep_until)"
+        " SELECT ?, credential_id, ? FROM credentials WHERE credential_id = ? AND revoked_at IS NULL"
+        " ON CONFLICT DO NOTHING",
+        write.jti_hash,
+        write.keep_until_seconds,
+        write.credential_id,
+    )
+
+
+def _require_earned(connection: sqlite3.Connection, write: RequireEarned) -> bool:
+    found = connection.execute(
+        "SELECT 1 FROM assertions JOIN credentials USING (credential_id) WHERE jti_hash = ? AND revoked_at IS NULL",
+        (write.jti_hash,),
+    ).fetchone()
+    return found is not None
+
+
+def _keep_ticket(connection: sqlite3.Connection, write: KeepTicket) -> bool:
+    ticket = write.ticket
+    (open_ones,) = connection.execute(
+        "SELECT count(*) FROM tickets WHERE subject_id = ? AND factor = ?"
+        " AND redeemed_at IS NULL AND revoked_at IS NULL AND expires_at > ?",
+        (ticket.subject_id, ticket.factor, ticket.created_at_seconds),
+    ).fetchone()
+    return open_ones < MAX_CREDENTIALS_PER_FACTOR and _changed(
+        connection,
+        "INSERT INTO tickets (ticket_hash, ticket_id, subject_id, factor, created_at, expires_at)"
+        " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        ticket.ticket_hash,
+        ticket.ticket_id,
+        ticket.subject_id,
+        ticket.factor,
+        ticket.created_at_seconds,
+        ticket.expires_at_seconds,
+    )
+
+
+def _redeem_ticket(connection: sqlite3.Connection, write: RedeemTicket) -> bool:
+    return _changed(
+        connection,
+        "UPDATE tickets SET redeemed_at = ?1 WHERE ticket_hash = ?2"
+        " AND redeemed_at IS NULL AND revoked_at IS NULL AND expires_at > ?1",
+        write.now_seconds,
+        write.ticket_hash,
+    )
+
+
+def _revoke_ticket(connection: sqlite3.Connection, write: RevokeTicket) -> bool:
+    return _changed(
+        connection,
+        "UPDATE tickets SET revoked_at = ? WHERE ticket_id = ? AND redeemed_at IS NULL AND revoked_at IS NULL",
+        write.now_seconds,
+        write.ticket_id,
+    )
+
+
 def _accept_policy(connection: sqlite3.Connection, write: AcceptPolicy) -> bool:
     return _changed(
         connection,
@@ -184,5 +258,11 @@ _KINDS: dict[type[Write], Callable[[sqlite3.Connection, Any], bool]] = {
     CountWrongAnswer: _count_wrong_answer,
     AddCredential: _add_credential,
     RevokeCredential: _revoke_credential,
+    UseCredential: _use_credential,
+    KeepAssertion: _keep_assertion,
+    RequireEarned: _require_earned,
+    KeepTicket: _keep_ticket,
+    RedeemTicket: _redeem_ticket,
+    RevokeTicket: _revoke_ticket,
     AcceptPolicy: _accept_policy,
 }

@@ -5,7 +5,7 @@ URI: ``pkcs11:token=LABEL;object=LABEL``. Settings: ``pkcs11Module`` (path of th
 escrowed or portable is extractable (wrapped only) until its escrow or its copy is confirmed.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from secrets import token_bytes
@@ -194,9 +194,16 @@ class Pkcs11KeyManager:
 
     def seal(self, uri: KeyUri, plaintext: bytes, *, context: bytes) -> str:
         """Encrypt with AES-256-GCM inside the token; ``context`` is the associated data."""
+        return self.seal_many(uri, [(plaintext, context)])[0]
 
-        def seal_with(_session: pkcs11.Session, found: objects.Pair | Secret) -> str:
-            return secret_keys.seal(_sealing(found, uri), plaintext, context=context, random=self._random)
+    def seal_many(self, uri: KeyUri, items: Sequence[tuple[bytes, bytes]]) -> Sequence[str]:
+        """Seal one by one inside the token, with the key looked up once."""
+
+        def seal_with(_session: pkcs11.Session, found: objects.Pair | Secret) -> list[str]:
+            key = _sealing(found, uri)
+            return [
+                secret_keys.seal(key, plaintext, context=context, random=self._random) for plaintext, context in items
+            ]
 
         return self._use(uri, seal_with)
 
