@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from keyrung_policies.declarations import ATTRIBUTE_NAME, SLUG, Declarations
 from keyrung_policies.evaluate import evaluate
+from keyrung_policies.invariants import Invariant, speaks_of, violation
 from keyrung_policies.model import ACTION_NAME_PATTERN, MAX_ACTION_CHARS, OUTCOMES, Decision, Outcome, Request, Value
 from keyrung_policies.policy_set import PolicySet, unknown_level
 from keyrung_policies.reading import (
@@ -95,6 +96,30 @@ def _run(policy: PolicySet, case: Case) -> CaseResult:
         if expected is not None and expected != got
     )
     return CaseResult(case=case, decision=decision, differences=differences)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrokenInvariant:
+    """An invariant, the case whose decision breaks it, and how."""
+
+    invariant: Invariant
+    case: Case
+    sentence: str
+
+
+def broken_invariants(
+    policy: PolicySet, invariants: tuple[Invariant, ...], results: tuple[CaseResult, ...]
+) -> tuple[BrokenInvariant, ...]:
+    """Return where the decisions of cases break invariants; that none does is no proof."""
+    return tuple(
+        BrokenInvariant(invariant=invariant, case=result.case, sentence=sentence)
+        for invariant in invariants
+        for result in results
+        if speaks_of(invariant, result.case.request, result.case.now)
+        # A request that lacks something is denied whatever is promised.
+        and not any(reason.startswith("attribute-") for reason in result.decision.reasons)
+        and (sentence := violation(invariant, result.decision, policy.order)) is not None
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,7 @@ A name belongs to one declaration in the whole folder. A broken declaration stil
 one mistake is not reported again at every rule that uses the name.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from keyrung_policies.errors import Place
@@ -90,6 +91,11 @@ class Declarations:
         findings.add(place, "duplicate-name", sentence, "keep one of the two or rename one")
         return False
 
+    def repeats(self, kind: str, entry: Entry, value: object, declared: Mapping[str, object]) -> bool:
+        """Return whether another file has declared the very same, as files that were written to stand alone do."""
+        first = self.places.get((kind, entry.key))
+        return first is not None and value is not None and declared[entry.key] == value
+
     def good_attributes(self) -> dict[str, Attribute]:
         """Return the attributes that were read without a mistake."""
         return {name: attribute for name, attribute in sorted(self.attributes.items()) if attribute is not None}
@@ -104,8 +110,11 @@ def read_attributes(node: Node, declarations: Declarations, findings: Findings) 
     for entry in _entries(node, findings):
         if not ATTRIBUTE_NAME.check(entry.key, entry.place, findings):
             continue
+        attribute = _attribute(entry.node, findings)
+        if declarations.repeats("attribute", entry, attribute, declarations.attributes):
+            continue
         if declarations.claim("attribute", entry.key, entry.place, findings):
-            declarations.attributes[entry.key] = _attribute(entry.node, findings)
+            declarations.attributes[entry.key] = attribute
 
 
 def read_levels(node: Node, declarations: Declarations, findings: Findings) -> None:
@@ -113,8 +122,11 @@ def read_levels(node: Node, declarations: Declarations, findings: Findings) -> N
     for entry in _entries(node, findings):
         if not SLUG.check(entry.key, entry.place, findings):
             continue
+        level = _level(entry.node, findings)
+        if declarations.repeats("level", entry, level, declarations.levels):
+            continue
         if declarations.claim("level", entry.key, entry.place, findings):
-            declarations.levels[entry.key] = _level(entry.node, findings)
+            declarations.levels[entry.key] = level
 
 
 def check_level_order(declarations: Declarations, findings: Findings) -> None:

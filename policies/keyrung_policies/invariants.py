@@ -6,10 +6,12 @@ a decision does not.
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from keyrung_policies.errors import Place
 from keyrung_policies.levels import LevelOrder
-from keyrung_policies.model import Binding, Condition, Decision, Outcome, Requirement
+from keyrung_policies.model import Binding, Condition, Decision, Outcome, Request, Requirement
+from keyrung_policies.operators import compile_condition, needed_attributes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +37,20 @@ class Invariant:
     when: Condition | None
     outcomes: tuple[Outcome, ...]
     floor: Floor | None
+
+
+def speaks_of(invariant: Invariant, request: Request, now: datetime) -> bool:
+    """Return whether a request is one that the invariant is about."""
+    if not any(_covers(pattern, request.action) for pattern in invariant.actions):
+        return False
+    if invariant.when is None:
+        return True
+    present = needed_attributes(invariant.when) <= request.attributes.keys()
+    return present and compile_condition(invariant.when)(request.attributes, now)
+
+
+def _covers(pattern: str, action: str) -> bool:
+    return pattern in ("*", action) or (pattern.endswith(".*") and action.startswith(pattern.removesuffix("*")))
 
 
 def violation(invariant: Invariant, decision: Decision, order: LevelOrder) -> str | None:

@@ -8,6 +8,8 @@ from keyrung_infra.cli.main import LazyGroup
 
 # Command -> module that has it as `command`, and its one line in the overview.
 _COMMANDS: dict[str, tuple[str, str]] = {
+    "new": ("keyrung_infra.cli.policy_new", "Start from a policy of the library."),
+    "render": ("keyrung_infra.cli.policy_render", "Render a policy template for an environment."),
     "check": ("keyrung_infra.cli.policy_check", "Find every mistake of a policy."),
     "test": ("keyrung_infra.cli.policy_test", "Run the cases of a policy and say what they leave untested."),
     "compile": ("keyrung_infra.cli.policy_compile", "Write a policy in the one form that is hashed and signed."),

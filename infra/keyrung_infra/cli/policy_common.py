@@ -34,7 +34,11 @@ def told_mistakes(*, as_json: bool) -> Iterator[None]:
         yield
         return
     except PolicyErrors as refused:
-        errors = refused.errors
+        tell_and_end(refused.errors, as_json=as_json)
+
+
+def tell_and_end(errors: tuple[SourceError, ...], *, as_json: bool) -> NoReturn:
+    """Tell every mistake with its place, and end the command."""
     if as_json:
         finish({"ok": False, "errors": as_objects(errors)}, found=True)
     for error in errors:

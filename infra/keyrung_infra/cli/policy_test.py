@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from keyrung_infra.cli.policy_common import count, end, finish, json_option, policy_argument, policy_path, read_policy
-from keyrung_policies.cases import CaseResult, run_cases
+from keyrung_policies.cases import BrokenInvariant, CaseResult, broken_invariants, run_cases
 from keyrung_policies.compile import Compiled
 from keyrung_policies.coverage import Coverage, coverage
 from keyrung_policies.mutation import Mutant, surviving_mutants
@@ -15,6 +15,7 @@ from keyrung_policies.mutation import Mutant, surviving_mutants
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Report:
     results: tuple[CaseResult, ...]
+    broken: tuple[BrokenInvariant, ...]
     covered: Coverage
     tried_count: int
     survivors: tuple[Mutant, ...]
@@ -40,7 +41,7 @@ def command(*, path: Path | None, strict: bool, as_json: bool) -> None:
     """
     compiled = read_policy(path, as_json=as_json)
     report = _report(compiled)
-    found = bool(report.failed) or (strict and report.gaps_count > 0)
+    found = bool(report.failed or report.broken) or (strict and report.gaps_count > 0)
     if as_json:
         finish(_document(report, compiled, ok=not found), found=found)
     click.echo("\n".join(_lines(report, compiled, str(policy_path(path)))))
@@ -53,7 +54,11 @@ def _report(compiled: Compiled) -> _Report:
     passed = all(result.passed for result in results)
     tried_count, survivors = surviving_mutants(compiled.policy, compiled.cases) if passed else (0, ())
     return _Report(
-        results=results, covered=coverage(compiled.policy, results), tried_count=tried_count, survivors=survivors
+        results=results,
+        broken=broken_invariants(compiled.policy, compiled.invariants, results),
+        covered=coverage(compiled.policy, results),
+        tried_count=tried_count,
+        survivors=survivors,
     )
 
 
@@ -69,6 +74,9 @@ def _document(report: _Report, compiled: Compiled, *, ok: bool) -> dict[str, obj
                 "differences": result.differences,
             }
             for result in report.results
+        ],
+        "broken_invariants": [
+            {"name": one.invariant.name, "case": one.case.name, "sentence": one.sentence} for one in report.broken
         ],
         "untried_rules": report.covered.untried_rule_ids,
         "untried_boundaries": [asdict(boundary) for boundary in report.covered.untried_boundaries],
@@ -86,6 +94,11 @@ def _lines(report: _Report, compiled: Compiled, name: str) -> list[str]:
         f'{result.case.file}:{result.case.line}: case "{result.case.name}" failed: {difference}'
         for result in report.failed
         for difference in result.differences
+    ]
+    lines += [
+        f'{one.invariant.place.file}:{one.invariant.place.line}: invariant "{one.invariant.name}" is broken '
+        f'by the case "{one.case.name}": {one.sentence}'
+        for one in report.broken
     ]
     cases = count(len(report.results), "case")
     lines.append(f"{name}: {cases}, {len(report.failed) or 'none'} failed")

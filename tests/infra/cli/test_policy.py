@@ -152,6 +152,16 @@ def test_test_names_the_failing_case_and_what_differs(run: Run, tmp_path: Path) 
     )
 
 
+def test_test_tells_an_invariant_that_a_case_breaks(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "one.yaml"
+    promise = "invariants: [{name: closed, actions: ['a.*'], never: allow}]\n"
+    file.write_text(HEAD + BROKEN_CASE.replace("outcome: deny", "outcome: allow") + promise)
+    code, out, _ = run("test", str(file))
+    assert code == 1
+    told = 'invariant "closed" is broken by the case "wrong": the outcome is allow, not step_up or deny'
+    assert f"{file}:7: {told}" in out.splitlines()
+
+
 def test_test_lists_what_is_untested_and_fails_for_it_on_demand(run: Run, tmp_path: Path) -> None:
     file = tmp_path / "one.yaml"
     file.write_text(HEAD + BROKEN_CASE.replace("outcome: deny", "outcome: allow"))
@@ -161,3 +171,51 @@ def test_test_lists_what_is_untested_and_fails_for_it_on_demand(run: Run, tmp_pa
     document = json.loads(out)
     assert (code, document["ok"], document["untried_rules"]) == (1, False, ["two"])
     assert [case["passed"] for case in document["cases"]] == [True, True]
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "Pulumi.yaml").write_text("name: test\n")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_new_policy_of_the_library_is_ready_to_test(run: Run, project: Path) -> None:
+    code, out, _ = run("new")
+    assert code == 0
+    assert [line.split()[0] for line in out.splitlines()][-1] == "payments"
+    assert run("new", "payments")[:2] == (0, "policies/catalog/payments.yaml\n")
+    assert run("test", "--strict")[0] == 0
+    code, _, err = run("new", "payments")
+    assert (code, "exists already" in err) == (1, True)
+
+
+def test_template_is_rendered_per_environment_and_compared(run: Run, project: Path) -> None:
+    assert run("new", "admin-console", "--template", "--folder", "templates")[0] == 0
+    render = ("render", "templates/admin-console.yaml.j2", "--environment", "prod", "--out", "admin.yaml")
+    assert run(*render)[0] == 0
+    assert run("check", "admin.yaml")[0] == 0
+    assert run(*render, "--check")[0] == 0
+    text = (project / "admin.yaml").read_text()
+    assert text.endswith("# Rendered from admin-console.yaml.j2 for prod: change the template, not this file.\n")
+    (project / "admin.yaml").write_text(text.replace("30m", "8h"))
+    code, out, _ = run(*render, "--check", "--json")
+    assert (code, json.loads(out)["ok"]) == (1, False)
+
+
+def test_render_of_a_library_policy_goes_to_standard_output(run: Run) -> None:
+    code, out, err = run("render", "break-glass", "--environment", "dev")
+    assert (code, err) == (0, "")
+    assert out.startswith("# Emergency access.")
+    code, _, err = run("render", "break-glass", "--environment", "test")
+    assert (code, err) == (1, "keyrung: there are no parameters for 'test': use one of dev, prod.\n")
+
+
+def test_mistake_in_a_template_is_told_at_its_line(run: Run, project: Path) -> None:
+    run("new", "payments", "--template", "--folder", ".")
+    file = project / "payments.yaml.j2"
+    file.write_text(file.read_text().replace("level: phr, max_age", "level: other, max_age", 1))
+    line_number = next(n for n, line in enumerate(file.read_text().splitlines(), 1) if "level: other," in line)
+    code, out, err = run("render", "payments.yaml.j2", "--environment", "dev")
+    assert (code, out) == (1, "")
+    assert err.startswith(f"payments.yaml.j2:{line_number}:22: unknown-level: the level other is not declared")
