@@ -14,20 +14,19 @@ from keyrung_infra.local.layout import SoftHsmLayout
 from keyrung_infra.local.softhsm import SoftHsm
 from keyrung_infra.project import STATE_FOLDER
 from keyrung_infra.tools import tools
-from keyrung_provisioners.api import Custody, KeyDescription, KeyManager, Purpose
+from keyrung_provisioners.api import KeyManager, Purpose
 from keyrung_provisioners.checks import describe_or_none
 from keyrung_provisioners.errors import KeyRefusedError
 from keyrung_provisioners.escrow import envelope as envelopes
+from keyrung_provisioners.escrow.bookkeeping import refuse_shared_use
 from keyrung_provisioners.escrow.ceremony import Plan
 from keyrung_provisioners.escrow.envelope import Envelope
 from keyrung_provisioners.escrow.keeper import Keeper, envelope_name
-from keyrung_provisioners.escrow.key_recipient import KeyRecipient
 from keyrung_provisioners.inventory import Claim, KeyRow
 from keyrung_provisioners.provision import Provisioner
 from keyrung_provisioners.registry import open_manager
 from keyrung_provisioners.uri import KeyUri, VaultUri
 
-_CONFIRMED = (Custody.ESCROWED, Custody.RESTORED)
 _OWNER = "keyrung escrow create"  # whose claim a key has that no stack declares
 
 
@@ -74,38 +73,6 @@ def create_escrow(
             f"{uri} is escrowed, and its envelope is not in {folder}", fix="put it back, or look for its copies"
         )
     return Escrowed(row=row, envelope=envelopes.decode(stored), path=store.path(name))
-
-
-def refuse_shared_use(plan: Plan, inventory: SqliteInventory | None) -> None:
-    """Refuse a recipient that the inventory knows: one key, one purpose (SP 800-57 part 1, section 5.2)."""
-    for recipient in plan.recipients:
-        if inventory is None or not isinstance(recipient, KeyRecipient):
-            continue
-        row = inventory.find(recipient.uri)
-        if row is not None:
-            raise KeyRefusedError(
-                f"{row.claim.uri} is for {row.claim.purpose}, and a key has one purpose",
-                fix="seal the share to a key of its own",
-                uri=str(row.claim.uri),
-            )
-
-
-def record_reshare(inventory: SqliteInventory | None, envelope: Envelope) -> bool:
-    """Write the new set into the evidence of the key, if ``inventory`` has it escrowed, and say whether it has."""
-    key = envelope.key
-    row = None if inventory is None else inventory.find(key.uri)
-    if inventory is None or row is None or row.fingerprint != key.fingerprint or row.custody not in _CONFIRMED:
-        return False
-    found = KeyDescription(
-        uri=key.uri,
-        algorithm=row.claim.algorithm,
-        fingerprint=key.fingerprint,
-        public_key_pem=row.public_key_pem,
-        claim_id=row.claim_id,
-        attributes={**(row.evidence or {}), "escrow_set": envelope.set_id},
-    )
-    inventory.record_custody(row, row.custody, found, event="key.escrowed", now=_now())
-    return True
 
 
 def scratch_token(folder: Path) -> tuple[KeyManager, VaultUri]:

@@ -12,9 +12,14 @@ class EscrowFolder:
 
     folder: Path
 
+    @staticmethod
+    def file_name(name: str) -> str:
+        """Return the name of the file that holds the envelope called ``name``."""
+        return f"{name}.escrow.json"
+
     def path(self, name: str) -> Path:
         """Return where the envelope called ``name`` is."""
-        return self.folder / f"{name}.escrow.json"
+        return self.folder / self.file_name(name)
 
     def read(self, name: str) -> bytes | None:
         """Return the envelope's bytes, or None when there is none."""

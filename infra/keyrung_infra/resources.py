@@ -1,5 +1,6 @@
 """The provider's resources as Python classes for Pulumi programs."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pulumi
@@ -19,6 +20,55 @@ class KeyVault(pulumi.CustomResource):
         super().__init__("keyrung:index:KeyVault", name, {"uri": uri, "created": None, "evidence": None}, opts)
 
 
+class Custodian(pulumi.CustomResource):
+    """Who holds a share of escrows: a person's public recipient, or a kek in another store. No secret."""
+
+    recipient: pulumi.Output[str]
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        recipient: pulumi.Input[str],
+        display_name: pulumi.Input[str] | None = None,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Declare the custodian by what `keyrung custodian keygen` printed, an age recipient or the URI of a kek."""
+        properties = {"name": display_name or name, "recipient": recipient}
+        super().__init__("keyrung:index:Custodian", name, properties, opts)
+
+
+class Escrow(pulumi.CustomResource):
+    """A quorum of custodians, to which keys are sealed while they are made."""
+
+    threshold: pulumi.Output[int]
+    custodians: pulumi.Output[list[str]]
+    folder: pulumi.Output[str]
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        threshold: pulumi.Input[int],
+        custodians: Sequence[Custodian],
+        folder: pulumi.Input[str] = ".keyrung/escrow",
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Declare that ``threshold`` of ``custodians`` restore what is sealed to them.
+
+        The envelopes lie in ``folder``, relative to the project. The custodians of a key change by `keyrung escrow
+        reshare` with a quorum's opened shares; what is declared here has to follow.
+        """
+        recipients = [custodian.recipient for custodian in custodians]
+        properties = {"threshold": threshold, "custodians": recipients, "folder": folder}
+        super().__init__("keyrung:index:Escrow", name, properties, opts)
+
+    @property
+    def plan(self) -> dict[str, pulumi.Output[Any]]:
+        """What a key is told of this escrow."""
+        return {"threshold": self.threshold, "custodians": self.custodians, "folder": self.folder}
+
+
 class Key(pulumi.CustomResource):
     """A key generated inside a vault; only its public half and evidence come out.
 
@@ -34,6 +84,7 @@ class Key(pulumi.CustomResource):
     generation: pulumi.Output[int]
     state: pulumi.Output[str]
     generations: pulumi.Output[list[dict[str, Any]]]
+    envelope: pulumi.Output[dict[str, Any] | None]
 
     def __init__(
         self,
@@ -46,6 +97,7 @@ class Key(pulumi.CustomResource):
         generation: pulumi.Input[int] = 1,
         publish_seconds: pulumi.Input[int] = PUBLISH_SECONDS,
         overlap_seconds: pulumi.Input[int] = OVERLAP_SECONDS,
+        escrow: Escrow | None = None,
         deletion_protection: bool = True,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
@@ -53,6 +105,9 @@ class Key(pulumi.CustomResource):
 
         Raise ``generation`` by one to rotate: the new key is published at once, used ``publish_seconds`` later, and the
         old one is destroyed by an `up` that comes ``overlap_seconds`` after the one that deactivated it.
+
+        With ``escrow`` each generation is active only after it was sealed to the custodians and restored once as a
+        test; left out, it never leaves its store.
 
         The engine is told as well: the provider learns of a deletion only when what depends on the key is gone already,
         while the engine refuses the whole `destroy` before it begins.
@@ -65,8 +120,11 @@ class Key(pulumi.CustomResource):
             "generation": generation,
             "publishSeconds": publish_seconds,
             "overlapSeconds": overlap_seconds,
+            "escrow": None if escrow is None else escrow.plan,
             "deletionProtection": deletion_protection,
-            **dict.fromkeys(("uri", "thumbprint", "public_key_pem", "state", "evidence", "generations", "holder")),
+            **dict.fromkeys(
+                ("uri", "thumbprint", "public_key_pem", "state", "evidence", "generations", "envelope", "holder")
+            ),
         }
         protected = pulumi.ResourceOptions(protect=deletion_protection)
         super().__init__("keyrung:index:Key", name, properties, pulumi.ResourceOptions.merge(protected, opts))

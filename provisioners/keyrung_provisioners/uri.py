@@ -142,6 +142,11 @@ class KeyUri:
         return f"{self.scheme}:{rule.vault}={_quote(self.vault)};{rule.key}={_quote(self.name)}{version}"
 
 
+def known_schemes() -> frozenset[str]:
+    """Return the schemes of all back ends, ours and others'."""
+    return frozenset({*_SCHEMES, *entry_points(group=ENTRY_POINTS).names})
+
+
 @cache
 def _scheme(name: str) -> Scheme:
     """Return the grammar of ``name``: ours first, so that nobody else's can take its place."""
@@ -151,8 +156,8 @@ def _scheme(name: str) -> Scheme:
         scheme = found.load()
         if isinstance(scheme, Scheme):
             return scheme
-    known = sorted({*_SCHEMES, *entry_points(group=ENTRY_POINTS).names})
-    raise InvalidSettingError(f"{name!r} is no known scheme", fix=f"use one of {', '.join(known)}", scheme=name)
+    known = ", ".join(sorted(known_schemes()))
+    raise InvalidSettingError(f"{name!r} is no known scheme", fix=f"use one of {known}", scheme=name)
 
 
 def _split(text: str) -> tuple[str, dict[str, str]]:

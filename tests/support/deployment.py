@@ -2,7 +2,7 @@
 
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,6 +133,40 @@ def declare_one_key(
         vault=vault, name=f"{purpose}-{name}", purpose=purpose, generation=generation, protected=protected
     )
     (project.root / "infra" / "__main__.py").write_text(text)
+
+
+_KEYS_PROGRAM = """
+from keyrung_infra.resources import Key, KeyVault
+from keyrung_provisioners.api import Purpose
+
+for vault, count in {vaults}.items():
+    place = KeyVault(vault, uri=vault)
+    purpose = Purpose.ASSERTION_SIGNING if vault.startswith("pkcs11:") else Purpose.AUDIT_SIGNING
+    for number in range(count):
+        name = f"{name}-{{number}}"
+        Key(f"{{vault}}-{{name}}", vault=place.uri, key_name=name, purpose=purpose, deletion_protection=False)
+"""
+
+
+def declare_keys(project: Project, vaults: Mapping[str, int], *, name: str = "many") -> None:
+    """Replace the project's program by one that declares that many unprotected keys in each vault."""
+    (project.root / "infra" / "__main__.py").write_text(_KEYS_PROGRAM.format(vaults=dict(vaults), name=name))
+
+
+# Ends itself at each point of `die-at`, once, as a crash would: nothing is cleaned up.
+MORTAL_PLUGIN = """
+import os, signal
+from keyrung_infra.project import find_root
+from keyrung_infra.provider.server import main
+
+def reached(point):
+    order = (find_root() / "die-at")
+    if order.exists() and order.read_text() == point:
+        order.unlink()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+main(reached)
+"""
 
 
 def set_plugin(project: Project, text: str) -> None:

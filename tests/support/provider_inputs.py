@@ -8,9 +8,14 @@ from pulumi.provider.experimental.property_value import PropertyValue
 from pulumi.runtime.rpc import UNKNOWN as UNKNOWN_ON_THE_WIRE
 
 from keyrung_infra.policy_text import policy_text
+from keyrung_provisioners.escrow.custodian import HpkeRecipient
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
 _POLICY = policy_text(_REPOSITORY / "policies" / "catalog")
+
+# Recipients of custodians who never were: nobody has the keys that belong to these.
+RECIPIENTS = [str(HpkeRecipient(bytes([number]) * 32)) for number in (1, 2, 3)]
+PLAN = {"threshold": 2, "custodians": RECIPIENTS, "folder": ".keyrung/escrow"}
 
 # Every input of every resource: its default (None: must be given) and what a change leads to.
 INPUTS: dict[str, dict[str, tuple[Any, str]]] = {
@@ -23,8 +28,11 @@ INPUTS: dict[str, dict[str, tuple[Any, str]]] = {
         "generation": (1, "update"),
         "publishSeconds": (600, "update"),
         "overlapSeconds": (86_400, "update"),
+        "escrow": (None, "update"),
         "deletionProtection": (True, "update"),
     },
+    "Custodian": {"name": (None, "update"), "recipient": (None, "update")},
+    "Escrow": {"threshold": (None, "update"), "custodians": (None, "update"), "folder": (".keyrung/escrow", "update")},
     "PolicySet": {
         "policy": (None, "update"),
         "signingKey": (None, "update"),
@@ -35,6 +43,7 @@ INPUTS: dict[str, dict[str, tuple[Any, str]]] = {
     },
     "VerifierConfig": {"document": (None, "update"), "path": (None, "replace")},
 }
+OPTIONAL = {("Key", "escrow")}  # these have no default either
 # Valid inputs of each, and what they are changed to.
 GIVEN: dict[str, dict[str, tuple[Any, Any]]] = {
     "KeyVault": {"uri": ("transit:mount=keyrung", "transit:mount=other")},
@@ -46,7 +55,14 @@ GIVEN: dict[str, dict[str, tuple[Any, Any]]] = {
         "generation": (1, 2),
         "publishSeconds": (600, 60),
         "overlapSeconds": (86_400, 600),
+        "escrow": (None, PLAN),
         "deletionProtection": (False, True),
+    },
+    "Custodian": {"name": ("Ada", "Bo"), "recipient": (RECIPIENTS[0], RECIPIENTS[1])},
+    "Escrow": {
+        "threshold": (2, 3),
+        "custodians": (RECIPIENTS, RECIPIENTS[::-1]),
+        "folder": (".keyrung/escrow", "envelopes"),
     },
     "PolicySet": {
         "policy": (_POLICY, "{}"),
@@ -75,6 +91,8 @@ OUTPUTS: dict[str, dict[str, Any]] = {
         ],
         "holder": "h",
     },
+    "Custodian": {},
+    "Escrow": {},
     "PolicySet": {
         "version": 1,
         "bundleDigest": "d",

@@ -24,8 +24,6 @@ from keyrung_infra.errors import InfraError
 from keyrung_infra.escrow_commands import (
     create_escrow,
     open_inventory,
-    record_reshare,
-    refuse_shared_use,
     scratch_token,
 )
 from keyrung_infra.files import write_private
@@ -34,6 +32,7 @@ from keyrung_provisioners.api import Purpose
 from keyrung_provisioners.escrow import drill as drills
 from keyrung_provisioners.escrow import envelope as envelopes
 from keyrung_provisioners.escrow import share as shares
+from keyrung_provisioners.escrow.bookkeeping import record_reshare, refuse_shared_use
 from keyrung_provisioners.escrow.ceremony import Plan
 from keyrung_provisioners.escrow.ceremony import reshare as reshare_key
 from keyrung_provisioners.escrow.recipients import parse_recipient
@@ -94,8 +93,7 @@ def create(
 ) -> None:
     """Generate the key URI and escrow it, or finish the escrow of a key that was declared escrowed."""
     root, key = find_root(), KeyUri.parse(uri)
-    store = transit.manager()
-    plan = Plan(threshold=threshold, recipients=tuple(parse_recipient(text, store=store) for text in recipients))
+    plan = _plan(threshold, recipients, transit)
     manager = open_manager(key.scheme, {"pkcs11Module": module, "pkcs11Pin": pin}, root=root)
     with progress("Escrow", len(_CREATE_STEPS), shown=not as_json) as reached:
         made = create_escrow(
@@ -233,20 +231,27 @@ def reshare(
     as_json: bool,
 ) -> None:
     """Replace ENVELOPE by one for other custodians, under a new wrapping key, in a scratch SoftHSM token."""
-    old, store = read_envelope(envelope_file), transit.manager()
+    old = read_envelope(envelope_file)
     opened = [shares.decode(path.read_bytes()) for path in share_files]
-    plan = Plan(threshold=threshold, recipients=tuple(parse_recipient(text, store=store) for text in recipients))
+    plan = _plan(threshold, recipients, transit)
     known = _inventory_here(inventory)
     refuse_shared_use(plan, known)
     with tempfile.TemporaryDirectory(prefix="keyrung-reshare-") as folder:
         manager, vault = scratch_token(Path(folder))
         new = reshare_key(old, opened, manager, vault, plan, token_bytes=token_bytes, now=datetime.now(UTC))
     write_private(envelope_file, envelopes.encode(new))
-    recorded = record_reshare(known, new)
+    recorded = record_reshare(known, new, now=datetime.now(UTC))
     write(
         {**description(new), "replaced": old.set_id, "inventory_updated": recorded, "warning": _OLD_COPIES_WARNING},
         as_json=as_json,
         lines=[f"{envelope_file} now holds set {new.set_id} instead of {old.set_id}", _OLD_COPIES_WARNING],
+    )
+
+
+def _plan(threshold: int, recipients: tuple[str, ...], access: TransitAccess) -> Plan:
+    return Plan(
+        threshold=threshold,
+        recipients=tuple(parse_recipient(text, stores=access.stores) for text in recipients),
     )
 
 

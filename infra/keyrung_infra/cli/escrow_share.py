@@ -43,7 +43,8 @@ def open_share(
     if key_file is not None:
         opener = read_opener(key_file.read_bytes(), passphrase=lambda: read_passphrase(passphrase, confirm=False) or "")
     else:
-        opener = KeyRecipient.parse(key_uri or "", transit.manager())
+        uri = key_uri or ""
+        opener = KeyRecipient.parse(uri, transit.stores(uri.partition(":")[0]))
     opened = shares.open_share(read_envelope(envelope_file), opener)
     write_private(out, shares.encode(opened))
     write(

@@ -20,12 +20,12 @@ class TransitAccess:
     token: str | None
     ca: str | None
 
-    def manager(self) -> KeyManager | None:
-        """Return the back end; None when no server was named. Nothing is contacted yet."""
-        if self.address is None and self.token is None and self.ca is None:
-            return None
+    def stores(self, scheme: str) -> KeyManager | None:
+        """Return the back end of the scheme `transit`, if a server was named; nothing is contacted yet."""
         settings = {"transitAddress": self.address, "transitToken": self.token, "transitCaFile": self.ca}
         given = {name: value for name, value in settings.items() if value is not None}
+        if scheme != "transit" or not given:
+            return None
         return open_manager("transit", given, root=Path.cwd())
 
 

@@ -33,6 +33,9 @@ RULES: Mapping[str, _Rules] = {
         f"{TRANSIT_MOUNT}/sign/policy-signing*": ("update",),
         f"{TRANSIT_MOUNT}/verify/*": ("update",),
         f"{TRANSIT_MOUNT}/hmac/credential-seed*": ("update",),
+        # A kek seals shares of escrows here; who may open them is decided elsewhere, so no role decrypts with one.
+        f"{TRANSIT_MOUNT}/hmac/kek*": ("update",),
+        f"{TRANSIT_MOUNT}/encrypt/kek*": ("update",),
     },
     "verifier": {
         f"{TRANSIT_MOUNT}/keys/+": ("read",),

@@ -13,7 +13,7 @@ from keyrung_infra.errors import InfraError
 from keyrung_infra.inventory.sqlite import SqliteInventory
 from keyrung_infra.provider.model import Property
 from keyrung_provisioners.api import KeyManager
-from keyrung_provisioners.provision import Provisioner
+from keyrung_provisioners.provision import Escrow, Provisioner
 from keyrung_provisioners.registry import open_manager
 
 _REFERENCE = "A literal, file:PATH or env:NAME; relative paths start at the project's folder."
@@ -77,6 +77,8 @@ class Backends:
             raise InfraError("the inventory has no place", fix="set keyrung:inventory in the stack's configuration")
         return SqliteInventory(self.root / path)
 
-    def provisioner(self) -> Provisioner:
-        """Return the steps of a key's life over the inventory."""
-        return Provisioner(inventory=self.inventory(), now=self.now, token_bytes=token_bytes, reached=self._reached)
+    def provisioner(self, escrow: Escrow | None = None) -> Provisioner:
+        """Return the steps of a key's life over the inventory; ``escrow`` keeps the escrow of an escrowed key."""
+        return Provisioner(
+            inventory=self.inventory(), now=self.now, token_bytes=token_bytes, escrow=escrow, reached=self._reached
+        )

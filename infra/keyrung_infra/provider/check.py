@@ -60,7 +60,7 @@ def _check_one(name: str, rule: Property, value: Plain) -> list[Failure]:
 
 def _has_type(name: str, value: Plain) -> bool:
     if isinstance(value, list) and not all(item is UNKNOWN or isinstance(item, str) for item in value):
-        return False  # arrays are of strings
+        return False  # no input is an array of anything else
     wanted = _TYPES[name]
     return isinstance(value, wanted) and not (wanted is int and isinstance(value, bool))
 

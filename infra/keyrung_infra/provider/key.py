@@ -6,10 +6,11 @@ from typing import ClassVar
 
 from keyrung_infra.errors import InfraError
 from keyrung_infra.key_algorithms import algorithm_refusal
+from keyrung_infra.provider import key_escrow
 from keyrung_infra.provider.backends import Backends
 from keyrung_infra.provider.key_line import declared_line, due_now, outputs, rotation_advice, stages, whole_number
 from keyrung_infra.provider.model import Change, Changes, Failure, Imported, OnChange, Property, Values
-from keyrung_infra.provider.values import UNKNOWN
+from keyrung_infra.provider.values import UNKNOWN, Plain
 from keyrung_provisioners.algorithms import ALGORITHMS
 from keyrung_provisioners.api import Purpose
 from keyrung_provisioners.checks import check_identity
@@ -68,6 +69,7 @@ class Key:
             description="Seconds from deactivating a generation to destroying it; what it signed is over by then.",
             default=OVERLAP_SECONDS,
         ),
+        "escrow": key_escrow.PLAN,
         "deletionProtection": Property(
             type="boolean", description="Whether deleting or replacing the key is refused.", default=True
         ),
@@ -82,9 +84,11 @@ class Key:
         "evidence": Property(type="object", description="Protective attributes as the store reported them."),
         "generations": Property(
             type="array",
+            items="object",
             description="Every generation, oldest first, the destroyed ones too: generation, uri, thumbprint,"
             " publicKeyPem, state, stateSince, useNotBefore.",
         ),
+        "envelope": key_escrow.ENVELOPE,
         "holder": Property(
             type="string", description="Names this resource as the one whose deletion may destroy the key."
         ),
@@ -98,7 +102,7 @@ class Key:
         """See `ResourceType.check`."""
         failures = []
         try:
-            _uri(inputs)
+            uri = _uri(inputs)
         except InvalidSettingError as error:
             return [Failure(property="name", reason=str(error))]
         purpose, algorithm = inputs["purpose"], inputs["algorithm"]
@@ -110,6 +114,7 @@ class Key:
             value = inputs[name]
             if isinstance(value, int) and value < least:
                 failures.append(Failure(property=name, reason=f"{name} starts at {least}"))
+        failures += key_escrow.failures(uri, inputs)
         return failures
 
     def drift(self, state: Values, inputs: Values) -> Mapping[str, Change]:
@@ -142,24 +147,30 @@ class Key:
 
     def planned(self, inputs: Values, state: Values | None) -> Values:
         """See `ResourceType.planned`: the URI follows from the declaration, and so does what an update leaves alone."""
+        escrow: dict[str, Plain] = {} if inputs.get("escrow") is not None else {"envelope": None}
         if state is None:
             uri = _uri(inputs)
-            return {} if uri is None else {"uri": str(uri)}
+            return escrow if uri is None else {"uri": str(uri), **escrow}
+        key_escrow.guard_change(state, inputs, self._backends)
         if inputs["generation"] != state["generation"]:
-            return {"holder": state["holder"]}
+            return {"holder": state["holder"], **escrow}
         due = due_now(state, inputs, self._backends.now())
-        return {name: state[name] for name in self.outputs if not (due and name == "generations")}
+        unsure = {"generations": bool(due), "envelope": inputs.get("escrow") != state.get("escrow")}
+        return {name: state.get(name) for name in self.outputs if not unsure.get(name)}
 
     def advice(self, inputs: Values, state: Values | None) -> list[str]:
-        """Say what a rotation does now, and when the next `up` has something to do."""
-        return [] if state is None else rotation_advice(state, inputs, self._backends.now())
+        """Say what escrowing a signing key means, what a rotation does now, and when the next `up` has work."""
+        if state is None:
+            return key_escrow.advice(inputs)
+        return rotation_advice(state, inputs, self._backends.now())
 
     def create(self, urn: str, inputs: Values) -> tuple[str, Values]:
         """See `ResourceType.create`."""
         line, holder = declared_line(urn, inputs), _new_holder()
         manager = self._backends.manager(line.uri.scheme)
-        rows = bring_up_to_date(self._backends.provisioner(), line, manager, holder=holder)
-        return str(line.uri), outputs(rows, holder)
+        keeper = key_escrow.sealing_keeper(inputs.get("escrow"), self._backends)
+        rows = bring_up_to_date(self._backends.provisioner(keeper), line, manager, holder=holder)
+        return str(line.uri), self._outputs(rows, holder, inputs.get("escrow"))
 
     def read(self, urn: str, resource_id: str, state: Values) -> Values:
         """Return the outputs if each living generation is exactly the recorded one; else fail, naming thumbprints."""
@@ -175,7 +186,7 @@ class Key:
         for row in rows:
             if row.state is not KeyState.DESTROYED and row.fingerprint is not None:
                 check_identity(row, self._backends.manager(row.claim.uri.scheme))
-        return outputs(rows, str(state["holder"]))
+        return self._outputs(rows, str(state["holder"]), state.get("escrow"))
 
     def adopt(self, urn: str, resource_id: str) -> Imported:
         """Take over an existing key; the id is ``PURPOSE@URI``."""
@@ -204,24 +215,30 @@ class Key:
         return Imported(resource_id=str(uri), inputs=inputs, outputs=outputs([row], holder))
 
     def update(self, urn: str, state: Values, inputs: Values) -> Values:
-        """Begin a rotation, or do what is due; all other inputs live in the state alone and need no store."""
-        holder = str(state["holder"])
+        """Begin a rotation, do what is due, follow the custodians; all else lives in the state and needs no store."""
+        key_escrow.guard_change(state, inputs, self._backends)
+        plan, holder = inputs.get("escrow"), str(state["holder"])
+        key_escrow.follow(self._recorded(urn, state), state.get("escrow"), plan, self._backends)
         rotates = inputs["generation"] != state["generation"]
         if not rotates and not due_now(state, inputs, self._backends.now()):
-            return outputs(self._recorded(urn, state), holder)
+            return self._outputs(self._recorded(urn, state), holder, plan)
         line = declared_line(urn, inputs)
         published = [each.generation for each in stages(state)]
         manager = self._backends.manager(line.uri.scheme)
-        return outputs(
-            bring_up_to_date(self._backends.provisioner(), line, manager, published=published, holder=holder), holder
-        )
+        provisioner = self._backends.provisioner(key_escrow.sealing_keeper(plan, self._backends))
+        rows = bring_up_to_date(provisioner, line, manager, published=published, holder=holder)
+        return self._outputs(rows, holder, plan)
 
     def delete(self, urn: str, state: Values) -> None:
         """Destroy every living generation, unless the key is protected."""
         if state["deletionProtection"]:
             raise InfraError(f"{state['uri']} is protected", fix=_UNPROTECT, uri=str(state["uri"]))
         manager = self._backends.manager(KeyUri.parse(str(state["uri"])).scheme)
-        retire_line(self._backends.provisioner(), urn, manager, holder=str(state["holder"]))
+        provisioner = self._backends.provisioner(key_escrow.keeper(state.get("escrow"), self._backends))
+        retire_line(provisioner, urn, manager, holder=str(state["holder"]))
+
+    def _outputs(self, rows: Sequence[KeyRow], holder: str, plan: Plain) -> Values:
+        return {**outputs(rows, holder), **key_escrow.outputs(rows, plan, self._backends)}
 
     def _recorded(self, urn: str, state: Values) -> Sequence[KeyRow]:
         rows = self._backends.inventory().line(urn)

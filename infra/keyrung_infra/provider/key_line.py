@@ -22,6 +22,7 @@ def declared_line(urn: str, inputs: Values) -> Line:
         generation=whole_number(inputs, "generation"),
         algorithm=str(inputs["algorithm"]),
         purpose=Purpose(str(inputs["purpose"])),
+        escrowed=inputs.get("escrow") is not None,
         publish_seconds=whole_number(inputs, "publishSeconds"),
         overlap_seconds=whole_number(inputs, "overlapSeconds"),
     )

@@ -25,9 +25,10 @@ class Property:
     """One input or output.
 
     Attributes:
-        type: JSON type: string, integer, boolean, array (of strings) or object.
+        type: JSON type: string, integer, boolean, array or object.
         default: Value of an input that was left out; None makes the input required, unless it is optional.
         choices: The only values allowed, if closed.
+        items: Of an array, the type of its items: string, or object of any form.
         optional: Whether the input may be left out without a default.
         members: Of an object with a fixed form, its members.
         object_name: The name that such an object's type has in the schema.
@@ -38,6 +39,7 @@ class Property:
     default: Plain = None
     choices: tuple[str, ...] = ()
     on_change: OnChange = OnChange.UPDATE
+    items: str = "string"
     optional: bool = False
     members: Mapping[str, "Property"] = field(default_factory=dict)
     object_name: str = ""
@@ -124,7 +126,10 @@ class ResourceType(Protocol):
         ...
 
     def read(self, urn: str, resource_id: str, state: Values) -> Values:
-        """Return the outputs as they are now; raise when the thing is gone or is another one."""
+        """Return the outputs as they are now, and inputs that changed outside of Pulumi.
+
+        Raises when the thing is gone or is another one.
+        """
         ...
 
     def adopt(self, urn: str, resource_id: str) -> Imported:

@@ -33,8 +33,10 @@ from pulumi.provider.experimental.provider import (
 from keyrung_infra.errors import InfraError
 from keyrung_infra.provider.backends import CONFIGURATION, SECRET_REFERENCES, Backends
 from keyrung_infra.provider.check import check, check_settings
+from keyrung_infra.provider.custodian import Custodian
 from keyrung_infra.provider.diff import diff
 from keyrung_infra.provider.engine import Engine
+from keyrung_infra.provider.escrow import Escrow
 from keyrung_infra.provider.key import Key
 from keyrung_infra.provider.key_vault import KeyVault
 from keyrung_infra.provider.model import Changes, Failure, OnChange, ResourceType, Values
@@ -60,6 +62,8 @@ class KeyrungProvider(Provider):
         types: list[ResourceType] = [
             KeyVault(backends),
             Key(backends),
+            Custodian(backends),
+            Escrow(backends),
             PolicySet(backends),
             VerifierConfig(backends),
         ]
@@ -122,11 +126,12 @@ class KeyrungProvider(Provider):
             found = await self._run(lambda: resource.adopt(request.urn, request.resource_id))
             inputs = property_map(found.inputs)
             return ReadResponse(resource_id=found.resource_id, inputs=inputs, properties=_state(inputs, found.outputs))
-        outputs = await self._run(lambda: resource.read(request.urn, request.resource_id, state))
+        current = property_map(await self._run(lambda: resource.read(request.urn, request.resource_id, state)))
+        changed = {name: value for name, value in current.items() if name in resource.inputs}  # outside of Pulumi
         return ReadResponse(
             resource_id=request.resource_id,
-            inputs=request.inputs,
-            properties={**request.properties, **property_map(outputs)},
+            inputs={**request.inputs, **changed},
+            properties={**request.properties, **current},
         )
 
     async def update(self, request: UpdateRequest) -> UpdateResponse:

@@ -60,11 +60,9 @@ def _property(rule: Property) -> dict[str, object]:
     if rule.object_name:
         described["$ref"] = f"#/types/keyrung:index:{rule.object_name}"
     elif rule.type == "array":
-        described["items"] = {"type": "string"}
+        described["items"] = {"type": "string"} if rule.items == "string" else {"$ref": "pulumi.json#/Any"}
     elif rule.type == "object":
         described["additionalProperties"] = {"$ref": "pulumi.json#/Any"}
-    if rule.type == "array":
-        described["items"] = {"$ref": "pulumi.json#/Any"}
     if rule.default is not None:
         described["default"] = rule.default
     if rule.on_change is OnChange.REPLACE:

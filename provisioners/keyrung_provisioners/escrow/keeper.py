@@ -54,38 +54,53 @@ class Keeper:
         """
         if row.fingerprint is None:
             raise KeyMissingError(f"{row.claim.uri} is not made yet", fix="generate it first", uri=str(row.claim.uri))
+        stored = stored_envelope(self.store, row)
+        if stored is not None:
+            self._refuse_others(stored)
+            return stored.set_id
         target = Target(
             uri=row.claim.uri,
             generation=row.claim.generation,
             purpose=row.claim.purpose,
             fingerprint=row.fingerprint,
         )
-        name = envelope_name(row)
-        stored = self.store.read(name)
-        if stored is not None:
-            return self._confirmed(envelopes.decode(stored), target).set_id
         sealed = seal(target, manager, self.plan, token_bytes=self.token_bytes, now=self.now())
-        self.store.write(name, envelopes.encode(sealed))
+        self.store.write(envelope_name(row), envelopes.encode(sealed))
         return sealed.set_id
 
     def remove(self, row: KeyRow) -> None:
         """Remove the row's envelope; copies of it elsewhere cannot be reached from here."""
         self.store.remove(envelope_name(row))
 
-    def _confirmed(self, found: Envelope, target: Target) -> Envelope:
-        key = found.key
-        if (key.uri, key.generation, key.fingerprint) != (target.uri, target.generation, target.fingerprint):
-            raise EnvelopeRefusedError(
-                f"the envelope stored for {target.uri} is for another key", fix="move it away", uri=str(target.uri)
-            )
+    def _refuse_others(self, found: Envelope) -> None:
         recipients = [share.recipient for share in found.shares]
         if found.threshold != self.plan.threshold or recipients != [str(each) for each in self.plan.recipients]:
             raise EnvelopeRefusedError(
-                f"{target.uri} was sealed to other custodians by an earlier run",
+                f"{found.key.uri} was sealed to other custodians by an earlier run",
                 fix="name the same custodians in the same order, with the same threshold",
-                uri=str(target.uri),
+                uri=str(found.key.uri),
             )
-        return found
+
+
+def stored_envelope(store: EnvelopeStore, row: KeyRow) -> Envelope | None:
+    """Return the row's envelope; None when there is none.
+
+    Raises:
+        EnvelopeRefusedError: If what is stored is no envelope, or one of another key.
+    """
+    data = store.read(envelope_name(row))
+    if data is None:
+        return None
+    found = envelopes.decode(data)
+    if (found.key.uri, found.key.generation, found.key.fingerprint) != (
+        row.claim.uri,
+        row.claim.generation,
+        row.fingerprint,
+    ):
+        raise EnvelopeRefusedError(
+            f"the envelope stored for {row.claim.uri} is for another key", fix="move it away", uri=str(row.claim.uri)
+        )
+    return found
 
 
 def envelope_name(row: KeyRow) -> str:

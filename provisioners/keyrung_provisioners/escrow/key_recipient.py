@@ -7,8 +7,6 @@ from keyrung_provisioners.api import Capability, KeyManager, Sealing
 from keyrung_provisioners.errors import InvalidSettingError, KeyRefusedError, ShareRefusedError
 from keyrung_provisioners.uri import KeyUri
 
-PREFIXES = ("transit:",)  # schemes whose keys seal
-
 
 @dataclass(frozen=True, slots=True)
 class KeyRecipient:

@@ -7,9 +7,13 @@ from typing import Any, Protocol
 from keyrung_provisioners.api import KeyManager
 from keyrung_provisioners.errors import BackendMissingError, InvalidSettingError
 from keyrung_provisioners.escrow import custodian, key_recipient
+from keyrung_provisioners.uri import known_schemes
 
 _AGE_PREFIX = "age1"
 _AGE_FILE_MARK = b"AGE-SECRET-KEY-1"
+
+
+Stores = Callable[[str], KeyManager | None]
 
 
 class Recipient(Protocol):
@@ -33,23 +37,24 @@ class Opener(Protocol):
         ...
 
 
-def parse_recipient(text: str, *, store: KeyManager | None = None) -> Recipient:
+def parse_recipient(text: str, *, stores: Stores = lambda _scheme: None) -> Recipient:
     """Return the recipient that ``text`` names.
 
     Args:
         text: ``hpke-x25519:...`` (`keyrung custodian keygen`), ``age1...``, or the URI of a key that seals.
-        store: The back end of such a key; needed only to seal to it.
+        stores: Gives the back end of such a key by its scheme; needed only to seal to it.
     """
-    if text.startswith(key_recipient.PREFIXES):
-        return key_recipient.KeyRecipient.parse(text, store)
     if text.startswith(custodian.PREFIX):
         return custodian.HpkeRecipient.parse(text)
     if text.startswith(_AGE_PREFIX):
         age: Recipient = _age().AgeRecipient.parse(text)
         return age
+    scheme, separator, _ = text.partition(":")
+    if separator and scheme in known_schemes():
+        return key_recipient.KeyRecipient.parse(text, stores(scheme))
     raise InvalidSettingError(
         f"{text!r} is no recipient",
-        fix="give what `keyrung custodian keygen` printed, an age recipient (age1...) or the URI of a Transit key",
+        fix="give what `keyrung custodian keygen` printed, an age recipient (age1...) or the URI of a key that seals",
         recipient=text,
     )
 

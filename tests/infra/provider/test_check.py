@@ -9,15 +9,23 @@ import pytest
 from pulumi.provider.experimental.property_value import PropertyValue
 from pulumi.provider.experimental.provider import CheckRequest, CheckResponse, CreateRequest, GetSchemaRequest
 from pulumi.runtime.rpc import UNKNOWN as UNKNOWN_ON_THE_WIRE
-from support.provider_inputs import EVERY_INPUT, GIVEN, INPUTS, UNKNOWN, given, urn, values
+from support.provider_inputs import EVERY_INPUT, GIVEN, INPUTS, OPTIONAL, PLAN, RECIPIENTS, UNKNOWN, given, urn, values
 
 from keyrung_infra.provider.provider import KeyrungProvider
 
-_WRONG_TYPE = {str: 5, int: "five", bool: "yes"}
+_WRONG_TYPE = {str: 5, int: "five", bool: "yes", list: [5], type(None): "an escrow"}
 
 
 def _check(provider: KeyrungProvider, resource: str, inputs: Mapping[str, Any]) -> CheckResponse:
     return asyncio.run(provider.check(CheckRequest(urn(resource), {}, values(inputs), b"")))
+
+
+def _required(resource: str) -> list[str]:
+    return [
+        name
+        for name, (default, _) in INPUTS[resource].items()
+        if (default, (resource, name) in OPTIONAL) == (None, False)
+    ]
 
 
 def _reasons(response: CheckResponse) -> list[str]:
@@ -35,9 +43,8 @@ def test_the_schema_says_for_each_input_what_the_golden_table_says(provider: Key
         for token, resource in schema["resources"].items()
     }
     assert found == INPUTS
-    for resource, inputs in INPUTS.items():
-        required = [name for name, (default, _) in inputs.items() if default is None]
-        assert schema["resources"][f"keyrung:index:{resource}"]["requiredInputs"] == required
+    for resource in INPUTS:
+        assert schema["resources"][f"keyrung:index:{resource}"]["requiredInputs"] == _required(resource)
     assert set(schema["config"]["variables"]) == {
         "inventory",
         "pkcs11Module",
@@ -53,7 +60,7 @@ def test_the_schema_says_for_each_input_what_the_golden_table_says(provider: Key
 
 def test_what_is_left_out_becomes_the_default_or_is_asked_for(provider: KeyrungProvider) -> None:
     for resource, inputs in INPUTS.items():
-        needed = {name: value for name, value in given(resource).items() if inputs[name][0] is None}
+        needed = {name: value for name, value in given(resource).items() if name in _required(resource)}
         if resource == "Key":
             needed["purpose"] = "audit-signing"
         if resource == "VerifierConfig":
@@ -64,8 +71,7 @@ def test_what_is_left_out_becomes_the_default_or_is_asked_for(provider: KeyrungP
         assert answer.inputs == values(defaults) | values(needed)
 
         reasons = _reasons(_check(provider, resource, {}))
-        asked = [name for name, (default, _) in inputs.items() if default is None]
-        assert [reason.partition(" is missing:")[0] for reason in reasons] == asked
+        assert [reason.partition(" is missing:")[0] for reason in reasons] == _required(resource)
 
 
 @pytest.mark.parametrize(("resource", "name"), EVERY_INPUT)
@@ -121,6 +127,21 @@ def test_a_secret_input_stays_secret(provider: KeyrungProvider) -> None:
         ("Key", {"name": "../sys/raw"}, "is no valid transit name"),
         ("Key", {"vault": "yubikey:serial=1"}, "no known scheme"),
         ("Key", {"vault": "awskms:region=eu-central-1", "name": "alias/a"}, "leave out alias/"),
+        ("Key", {"escrow": {"threshold": 2}}, "escrow.custodians is missing"),
+        ("Key", {"escrow": {**PLAN, "treshold": 2}}, "no member of escrow called treshold; did you mean threshold?"),
+        ("Key", {"escrow": {**PLAN, "custodians": ["age1x", 5]}}, "escrow.custodians must be of type array"),
+        ("Key", {"escrow": PLAN}, "name=seed cannot be escrowed: Transit lets a key out only if it stays exportable"),
+        ("Key", {"escrow": PLAN, "vault": "awskms:region=eu-central-1"}, "KMS never lets out a key that it generated"),
+        ("Key", {"escrow": PLAN, "vault": "software:folder=f"}, "for development; keep it in a PKCS#11 token"),
+        ("Key", {"escrow": {**PLAN, "custodians": RECIPIENTS[:2] * 2}}, "a custodian is named twice"),
+        ("Key", {"escrow": {**PLAN, "threshold": 4}}, "4 of 3 shares is no quorum"),
+        ("Escrow", {"threshold": 1}, "1 of 3 shares is no quorum"),
+        ("Escrow", {"custodians": [*RECIPIENTS[:2], RECIPIENTS[2][:-1]]}, "recipient text is mistyped: copy it whole"),
+        ("Escrow", {"custodians": [*RECIPIENTS[:2], "transit:name=x;mount=m"]}, "write transit:mount=m;name=x"),
+        ("Escrow", {"custodians": RECIPIENTS * 6}, "at most 16 custodians"),
+        ("Custodian", {"recipient": "someone@example.com"}, "is no recipient"),
+        ("Custodian", {"recipient": "age1" + "q" * 58}, "an age recipient is mistyped"),
+        ("Custodian", {"name": ""}, "name is empty"),
         ("KeyVault", {"uri": "pkcs11:token=t?pin-value=1234"}, "has a query part"),
         ("KeyVault", {"uri": "transit:mount=m;name=n"}, "names no vault"),
         ("PolicySet", {"policy": "{}"}, "the policy is not valid"),

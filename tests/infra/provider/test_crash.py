@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from support.deployment import (
+    MORTAL_PLUGIN,
     declare_one_key,
     inventory,
     resources,
@@ -25,21 +26,6 @@ from keyrung_provisioners.inventory import KeyRow
 
 _VAULTS = {"pkcs11": "pkcs11:token=keyrung", "transit": "transit:mount=keyrung"}
 _POINTS = ("claimed", "generate", "generated", "activate")
-
-# Ends itself at each point of `die-at`, once, as a crash would: nothing is cleaned up.
-_MORTAL_PLUGIN = """
-import os, signal
-from keyrung_infra.project import find_root
-from keyrung_infra.provider.server import main
-
-def reached(point):
-    order = (find_root() / "die-at")
-    if order.exists() and order.read_text() == point:
-        order.unlink()
-        os.kill(os.getpid(), signal.SIGKILL)
-
-main(reached)
-"""
 
 # Says that it came to the point of `wait-at`, and waits there until `go-on` exists.
 _WAITING_PLUGIN = """
@@ -82,7 +68,7 @@ def _wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
 def test_a_provider_killed_at_any_point_leads_to_the_same_single_key(pulumi_project: Project, scheme: str) -> None:
     project = pulumi_project
     declare_one_key(project, _VAULTS[scheme])
-    set_plugin(project, _MORTAL_PLUGIN)
+    set_plugin(project, MORTAL_PLUGIN)
     recorded = None
     for point in _POINTS:  # each run goes one step further than the one before
         (project.root / "die-at").write_text(point)

@@ -157,7 +157,7 @@ def test_the_schema_is_served_to_people_with_the_plugin_alone(deployed: Project)
     plugin = "./infra/plugin/pulumi-resource-keyrung"
     schema = deployed.pulumi_json("package", "get-schema", plugin)
     assert sorted(schema["resources"]) == [
-        f"keyrung:index:{name}" for name in ("Key", "KeyVault", "PolicySet", "VerifierConfig")
+        f"keyrung:index:{name}" for name in ("Custodian", "Escrow", "Key", "KeyVault", "PolicySet", "VerifierConfig")
     ]
 
 

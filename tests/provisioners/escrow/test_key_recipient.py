@@ -34,7 +34,7 @@ def _seal_key(openbao: OpenBaoServer) -> KeyUri:
 def test_a_share_sealed_to_a_transit_key_takes_part_in_a_quorum(
     site: Site, openbao: OpenBaoServer, transit: KeyManager
 ) -> None:
-    keeper = parse_recipient(str(_seal_key(openbao)), store=transit)
+    keeper = parse_recipient(str(_seal_key(openbao)), stores=lambda _scheme: transit)
     people = site.custodians.plan.recipients[:2]
     envelope = _sealed(site, Plan(threshold=2, recipients=(people[0], keeper, people[1])))
 
