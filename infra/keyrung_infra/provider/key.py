@@ -28,7 +28,10 @@ from keyrung_provisioners.uri import KeyUri, VaultUri
 
 _PURPOSES = tuple(purpose.value for purpose in Purpose if purpose is not Purpose.USER_CREDENTIAL)  # a person's key
 _HOLDER_BYTES = 8  # tells two holders of one key apart; it is no secret
-_UNPROTECT = "first `pulumi up` with deletionProtection: false, then repeat this"
+_UNPROTECT = (  # the provider cannot know where a program takes the input from
+    "first `pulumi up` with deletionProtection: false (Keyrung's own program takes it from `pulumi config set"
+    " protectKeys false`), then repeat this"
+)
 
 
 class Key:

@@ -5,9 +5,11 @@ from typing import ClassVar
 
 from keyrung_infra.errors import InfraError
 from keyrung_infra.files import write_private
-from keyrung_infra.provider.backends import Backends
+from keyrung_infra.provider.backends import CONFIGURATION, SECRET_REFERENCES, Backends
+from keyrung_infra.provider.check import check_settings
 from keyrung_infra.provider.model import Change, Changes, Failure, Imported, OnChange, Property, Values
 from keyrung_infra.provider.values import UNKNOWN
+from keyrung_infra.serve import settings_check
 from keyrung_infra.serve.settings import parse_settings
 
 
@@ -35,10 +37,12 @@ class VerifierConfig:
         if inputs["document"] is UNKNOWN:
             return []
         try:
-            parse_settings(str(inputs["document"]).encode())
+            settings = parse_settings(str(inputs["document"]).encode())
         except InfraError as error:
             return [Failure(property="document", reason=str(error))]
-        return []
+        failures = check_settings(CONFIGURATION, SECRET_REFERENCES, settings.backends)
+        wrong = settings_check.wrong(settings, root=self._backends.root)
+        return failures + [Failure(property="document", reason=sentence) for sentence in wrong]
 
     def drift(self, state: Values, inputs: Values) -> Mapping[str, Change]:
         """Report a file that is missing or altered, found by a refresh."""
@@ -52,8 +56,10 @@ class VerifierConfig:
         return {"inPlace": True}
 
     def advice(self, inputs: Values, state: Values | None) -> list[str]:
-        """See `ResourceType.advice`."""
-        return []
+        """Say which files the verifier will miss."""
+        if inputs["document"] is UNKNOWN:
+            return []
+        return settings_check.unreadable(parse_settings(str(inputs["document"]).encode()), root=self._backends.root)
 
     def create(self, urn: str, inputs: Values) -> tuple[str, Values]:
         """See `ResourceType.create`."""

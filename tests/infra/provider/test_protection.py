@@ -25,8 +25,9 @@ def test_destroy_refuses_until_the_protection_was_lifted_and_then_removes_all(de
         "pkcs11:token=keyrung;object=assertion-signing-local",
         "transit:mount=keyrung;name=audit-signing-local",
     ):
-        sentence = f"{uri} is protected: first `pulumi up` with deletionProtection: false, then repeat this."
+        sentence = f"{uri} is protected: first `pulumi up` with deletionProtection: false"
         assert sentence in done.stdout + done.stderr
+    assert "`pulumi config set protectKeys false`), then repeat this." in done.stdout + done.stderr
     assert (token_objects(deployed), transit_keys(deployed), states(deployed)) == everything
 
     deployed.pulumi("config", "set", "protectKeys", "false")
