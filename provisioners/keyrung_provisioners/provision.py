@@ -86,11 +86,11 @@ class Provisioner:
         if claim.copy_to is not None:
             portability.refuse_unable(claim, manager, self._copy_store(claim.copy_to))
         with self.inventory.exclusive(claim.owner, claim.generation):
-            row = self._claim(claim, manager)
+            row, new = self._claim(claim, manager)
             self.reached("claimed")
             refuse_destroyed(row)
             if row.fingerprint is None:
-                row = self._make(row, manager)
+                row = self._make(row, manager, new=new)
             else:
                 check_identity(row, manager)
             if row.state is KeyState.PRE_ACTIVATION:
@@ -107,20 +107,20 @@ class Provisioner:
                 self.inventory.hold(row, holder)
             return row
 
-    def _claim(self, claim: Claim, manager: KeyManager) -> KeyRow:
-        """Return the row of ``claim``; nothing may stand under the name before it is claimed.
+    def _claim(self, claim: Claim, manager: KeyManager) -> tuple[KeyRow, bool]:
+        """Return the row of ``claim`` and whether it is new; nothing may stand under the name before it is claimed.
 
         A claim that is followed by a refusal would make the key that stands there look like ours to the next run.
         """
         unclaimed = self.inventory.row(claim.owner, claim.generation) is None and self.inventory.find(claim.uri) is None
         if unclaimed and describe_or_none(manager, claim.uri) is not None:
             raise foreign(claim.uri)
-        row, _ = self.inventory.claim(claim, claim_id=self.token_bytes(CLAIM_ID_BYTES), now=self.now())
-        return row
+        return self.inventory.claim(claim, claim_id=self.token_bytes(CLAIM_ID_BYTES), now=self.now())
 
-    def _make(self, row: KeyRow, manager: KeyManager) -> KeyRow:
+    def _make(self, row: KeyRow, manager: KeyManager, *, new: bool) -> KeyRow:
+        """Return the row with its key made, or found if an earlier run made it; a new claim has just looked."""
         spec = spec_of(row)
-        found = describe_or_none(manager, spec.uri)
+        found = None if new else describe_or_none(manager, spec.uri)
         adopted = found is not None
         if found is None:
             self.reached("generate")

@@ -38,7 +38,9 @@ class SqliteInventory:
     def __init__(self, path: Path) -> None:
         """Use the file at ``path``; it is made, readable by its owner only, on first use."""
         self._path = path
-        self._transaction = SqliteFile(path).transaction
+        file = SqliteFile(path)
+        self._transaction = file.transaction
+        self.hold_open = file.hold_open
 
     @contextmanager
     def exclusive(self, owner: str, generation: int) -> Iterator[None]:

@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -74,14 +75,27 @@ class SqliteFile:
         """Use the file at ``path``; it is made, readable by its owner only, on first use."""
         self.path = path
         self._prepared = False
+        self._turn = threading.Lock()  # threads that wait for SQLite's own lock would sleep and poll
+        self._held: sqlite3.Connection | None = None
+
+    def hold_open(self) -> None:
+        """Keep the file open as long as this object lives, for a process with many transactions.
+
+        Whoever closes it last writes the log back into it, which costs more than a commit.
+        """
+        with translated(self.path), self._turn:
+            if self._held is None:
+                self._prepare()
+                self._held = self._connect()
+                self._held.execute("SELECT 1 FROM keys LIMIT 1").fetchone()  # opens the log, too
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """Give a connection inside a transaction that is committed at the end, or rolled back on an error."""
-        with translated(self.path):
+        with translated(self.path), self._turn:
             if not self._prepared or not self.path.exists():
                 self._prepare()
-            with self._connection() as connection:
+            with closing(self._connect()) as connection:
                 connection.execute("BEGIN IMMEDIATE")
                 try:
                     yield connection
@@ -91,11 +105,10 @@ class SqliteFile:
                     raise
                 connection.execute("COMMIT")
 
-    @contextmanager
-    def _connection(self) -> Iterator[sqlite3.Connection]:
-        with closing(sqlite3.connect(self.path, timeout=_BUSY_SECONDS, isolation_level=None)) as connection:
-            connection.execute("PRAGMA synchronous = FULL")
-            yield connection
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self.path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        connection.execute("PRAGMA synchronous = FULL")
+        return connection
 
     def _prepare(self) -> None:
         """Have the file with its tables there; once, since every call needs them and none changes them."""
@@ -104,7 +117,7 @@ class SqliteFile:
         # another process would then remove the write-ahead log under them (sqlite.org, "How To Corrupt", section 2.2).
         with suppress(FileExistsError):
             os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-        with self._connection() as connection:
+        with closing(self._connect()) as connection:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.executescript(_SCHEMA)
             connection.execute("BEGIN IMMEDIATE")

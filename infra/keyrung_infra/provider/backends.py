@@ -54,11 +54,13 @@ class Backends:
         self._reached = reached
         self._settings: Mapping[str, str] = {}
         self._managers: dict[str, KeyManager] = {}
+        self._inventory: SqliteInventory | None = None
         self._opening = threading.Lock()
 
     def configure(self, settings: Mapping[str, str]) -> None:
         """Take the provider's configuration."""
         self._settings = settings
+        self._inventory = None
 
     def manager(self, scheme: str) -> KeyManager:
         """Return the back end of ``scheme``.
@@ -71,11 +73,16 @@ class Backends:
             return self._managers[scheme]
 
     def inventory(self) -> SqliteInventory:
-        """Return the inventory."""
+        """Return the inventory, which stays open as long as this provider."""
         path = self._settings.get("inventory")
         if not path:
             raise InfraError("the inventory has no place", fix="set keyrung:inventory in the stack's configuration")
-        return SqliteInventory(self.root / path)
+        with self._opening:
+            if self._inventory is None:
+                opened = SqliteInventory(self.root / path)
+                opened.hold_open()
+                self._inventory = opened
+            return self._inventory
 
     def provisioner(self, escrow: Escrow | None = None) -> Provisioner:
         """Return the steps of a key's life over the inventory; ``escrow`` keeps the escrow of an escrowed key."""

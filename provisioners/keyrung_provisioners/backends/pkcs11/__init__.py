@@ -111,7 +111,7 @@ class Pkcs11KeyManager:
         row = offered_algorithm(spec.algorithm, scheme=self.scheme, offered=self.algorithms)
         generate = secret_keys.generate if row.symmetric else objects.generate
 
-        def make(session: pkcs11.Session) -> None:
+        def make(session: pkcs11.Session) -> KeyDescription:
             if spec.custody is not Custody.SOLE and (row.symmetric or row.name in quirks(session.token).unwrappable):
                 raise NotOfferedError(
                     f"{spec.uri} is declared to leave the token, which does not wrap {row.name} keys",
@@ -119,26 +119,28 @@ class Pkcs11KeyManager:
                     uri=str(spec.uri),
                 )
             objects.make_room(session, spec)
-            generate(session, spec=spec, row=row)
+            made = generate(session, spec=spec, row=row)
+            return self._description(session, objects.told(made, uri=spec.uri), spec.uri)
 
-        self._session(spec.uri.vault).run(make)
-        return self.describe(spec.uri)
+        return self._session(spec.uri.vault).run(make)
 
     def describe(self, uri: KeyUri) -> KeyDescription:
         """Read the key back; half a pair counts as no key, and a key must do what it is for."""
 
-        def read(session: pkcs11.Session) -> tuple[objects.Pair | Secret, str]:
-            found = objects.find(session, uri=uri)
-            return found, self._proven(found, uri)
+        def read(session: pkcs11.Session) -> KeyDescription:
+            return self._description(session, objects.find(session, uri=uri), uri)
 
-        found, fingerprint = self._session(uri.vault).run(read)
+        return self._session(uri.vault).run(read)
+
+    def _description(self, session: pkcs11.Session, found: objects.Pair | Secret, uri: KeyUri) -> KeyDescription:
+        hardware = bool(session.token.slot.flags & SlotFlag.HW_SLOT)
         return KeyDescription(
             uri=uri,
             algorithm=found.algorithm.name,
-            fingerprint=fingerprint,
+            fingerprint=self._proven(found, uri),
             public_key_pem=found.public_key_pem if isinstance(found, objects.Pair) else None,
             claim_id=found.claim_id,
-            attributes={**found.attributes, "hardware": self.describe_vault(uri.vault_uri).attributes["hardware"]},
+            attributes={**found.attributes, "hardware": hardware},
         )
 
     def names(self, vault: VaultUri) -> list[str]:

@@ -80,8 +80,8 @@ def generate_pair(
     public: Mapping[Attribute, Any],
     claim_id: bytes,
     label: str,
-) -> None:
-    """Generate a pair in the token under the two templates."""
+) -> list[Any]:
+    """Generate a pair in the token under the two templates and return its halves."""
     mechanism = generation(session, row)
     what: dict[str, Any] = {
         "mechanism": mechanism,
@@ -93,10 +93,9 @@ def generate_pair(
     }
     if row.kty == "RSA":
         what["public_template"][Attribute.PUBLIC_EXPONENT] = _RSA_EXPONENT
-        session.generate_keypair(KeyType.RSA, row.bits, **what)
-        return
+        return list(session.generate_keypair(KeyType.RSA, row.bits, **what))
     parameters = {Attribute.EC_PARAMS: _curve_parameters(row)}
-    session.create_domain_parameters(key_type(row), parameters, local=True).generate_keypair(**what)
+    return list(session.create_domain_parameters(key_type(row), parameters, local=True).generate_keypair(**what))
 
 
 def generation(session: pkcs11.Session, row: Algorithm) -> Mechanism:

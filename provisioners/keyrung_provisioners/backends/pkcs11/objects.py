@@ -1,6 +1,6 @@
 """Keys as objects in a token: generate pairs, find, read back. Every function takes a logged-in session."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,9 +70,9 @@ class Pair:
     attributes: Mapping[str, AttributeValue]
 
 
-def generate(session: pkcs11.Session, *, spec: KeySpec, row: Algorithm) -> None:
-    """Generate the pair inside the token, with the claim's id on both halves."""
-    kinds.generate_pair(
+def generate(session: pkcs11.Session, *, spec: KeySpec, row: Algorithm) -> list[Any]:
+    """Generate the pair inside the token, with the claim's id on both halves, and return the halves."""
+    return kinds.generate_pair(
         session,
         row,
         private={**PRIVATE_TEMPLATE, Attribute.EXTRACTABLE: spec.custody in MAY_LEAVE},
@@ -101,7 +101,11 @@ def make_room(session: pkcs11.Session, spec: KeySpec) -> None:
 
 def find(session: pkcs11.Session, *, uri: KeyUri) -> Pair | Secret:
     """Return the one key labelled as ``uri`` says; half a pair counts as no key, two keys are a conflict."""
-    found = entries(session, uri.name)
+    return told(entries(session, uri.name), uri=uri)
+
+
+def told(found: Sequence[Any], *, uri: KeyUri) -> Pair | Secret:
+    """Return what the token says of the key ``uri``, all of whose entries were ``found``."""
     secret, private, public = (
         [entry for entry in found if entry.object_class is kind]
         for kind in (ObjectClass.SECRET_KEY, ObjectClass.PRIVATE_KEY, ObjectClass.PUBLIC_KEY)

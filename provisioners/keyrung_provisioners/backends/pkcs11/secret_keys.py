@@ -78,14 +78,14 @@ class Secret:
     attributes: Mapping[str, AttributeValue]
 
 
-def generate(session: pkcs11.Session, *, spec: KeySpec, row: Algorithm) -> None:
-    """Generate the key inside the token, with the claim's id on it."""
+def generate(session: pkcs11.Session, *, spec: KeySpec, row: Algorithm) -> list[Any]:
+    """Generate the key inside the token, with the claim's id on it, and return it as the one entry."""
     mechanism = kinds.generation(session, row)
     if Mechanism.AES_GCM not in session.token.slot.get_mechanisms():
         raise NotOfferedError(
             "the token has no CKM_AES_GCM, so its keys seal nothing", fix="use another vault", algorithm=row.name
         )
-    session.generate_key(
+    key = session.generate_key(
         KeyType.AES,
         row.bits,
         mechanism=mechanism,
@@ -94,6 +94,7 @@ def generate(session: pkcs11.Session, *, spec: KeySpec, row: Algorithm) -> None:
         label=spec.uri.name,
         template=_TEMPLATE,
     )
+    return [key]
 
 
 def read(key: Any, *, uri: KeyUri) -> Secret:
