@@ -28,6 +28,9 @@ check: setup  ## style, types and import rules
 bench: setup  ## measurements; they assert nothing
 	@$(BIN)/pytest --quiet --capture=no tests/benchmarks/bench_*.py
 
+tables: setup  ## write the tables of back ends in provisioners/README.md
+	@PYTHONPATH=tests $(BIN)/python -m support.backend_table
+
 clean:  ## remove all that was made in this folder, the local stack included
 	@[ ! -d .keyrung ] || { [ -x $(BIN)/keyrung ] || $(SETUP); $(BIN)/keyrung dev down; }
 	@rm -rf .keyrung .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist

@@ -14,10 +14,10 @@ from keyrung_provisioners.api import KeyManager
 from keyrung_provisioners.errors import BackendMissingError, InvalidSettingError
 
 _BACKENDS = {
-    "awskms": ("keyrung_provisioners.backends.aws_kms:AwsKmsKeyManager", "keyrung[aws]"),
-    "software": ("keyrung_provisioners.backends.software:UnsafeSoftwareKeyManager", "keyrung"),
     "pkcs11": ("keyrung_provisioners.backends.pkcs11:Pkcs11KeyManager", "keyrung[pkcs11]"),
     "transit": ("keyrung_provisioners.backends.transit:TransitKeyManager", "keyrung[transit]"),
+    "awskms": ("keyrung_provisioners.backends.aws_kms:AwsKmsKeyManager", "keyrung[aws]"),
+    "software": ("keyrung_provisioners.backends.software:UnsafeSoftwareKeyManager", "keyrung"),
 }
 ENTRY_POINTS = "keyrung.backends"
 

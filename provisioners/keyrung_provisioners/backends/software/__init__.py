@@ -1,4 +1,6 @@
-"""Keys in files, for development only: while one is in use, this process and whoever reads its memory holds it.
+"""Keys in files, for development only.
+
+While a key is in use, this process holds it, and so does whoever reads the process's memory.
 
 URI: ``software:folder=FOLDER;name=NAME``. Settings: ``softwareFolder`` (the folder that holds the vaults' folders) and
 ``softwarePassphrase`` (a reference). Keys are encrypted at rest, and nothing else protects them: the evidence of each
