@@ -82,6 +82,7 @@ class KeyDescription:
         public_key_pem: SubjectPublicKeyInfo; None for a symmetric key.
         claim_id: The identifier the store keeps beside the key; None where it keeps none.
         attributes: The protective attributes exactly as the store reports them: the evidence.
+        store: Which store that is, as `KeyManager.describe_vault` says; empty where nobody asked.
     """
 
     uri: KeyUri
@@ -90,6 +91,7 @@ class KeyDescription:
     public_key_pem: str | None
     claim_id: bytes | None
     attributes: Mapping[str, AttributeValue] = field(default_factory=dict)
+    store: Mapping[str, AttributeValue] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

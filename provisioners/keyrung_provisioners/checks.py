@@ -1,5 +1,7 @@
 """What stands in a store against what is declared and recorded; a difference is an error that names it."""
 
+from dataclasses import replace
+
 from keyrung_provisioners.api import KeyDescription, KeyManager, KeySpec
 from keyrung_provisioners.errors import KeyAlteredError, KeyConflictError, KeyMissingError, KeyRefusedError
 from keyrung_provisioners.inventory import KeyRow
@@ -60,6 +62,11 @@ def spec_of(row: KeyRow) -> KeySpec:
         claim_id=row.claim_id,
         custody=row.custody,
     )
+
+
+def in_its_store(found: KeyDescription, manager: KeyManager) -> KeyDescription:
+    """Return ``found`` together with what identifies its store, so that it can become evidence."""
+    return replace(found, store=manager.describe_vault(found.uri.vault_uri).attributes)
 
 
 def describe_or_none(manager: KeyManager, uri: KeyUri) -> KeyDescription | None:

@@ -16,6 +16,7 @@ from keyrung_provisioners.states import KeyState
 from keyrung_provisioners.uri import KeyUri
 
 CustodyEvent = Literal["key.escrowed", "key.restored", "key.copied"]
+Origin = Literal["generated", "adopted", "imported"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +85,15 @@ class KeyEvent:
     fingerprint: str | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statement:
+    """Evidence of one key (see `evidence.statement`) and, once the audit key has signed it, the flattened JWS of it."""
+
+    position: int
+    statement: bytes
+    signed: bytes | None
+
+
 class Inventory(Protocol):
     """Storage of rows and events; every method is durable when it returns."""
 
@@ -98,14 +108,17 @@ class Inventory(Protocol):
         """
         ...
 
-    def record_created(self, row: KeyRow, found: KeyDescription, *, adopted: bool, now: datetime) -> KeyRow:
-        """Store what was read back from the store."""
+    def record_created(self, row: KeyRow, found: KeyDescription, *, how: Origin, now: datetime) -> KeyRow:
+        """Store what was read back from the store, and the statement about it (see `evidence.statement`)."""
         ...
 
     def record_custody(
         self, row: KeyRow, custody: Custody, found: KeyDescription, *, event: CustodyEvent, now: datetime
     ) -> KeyRow:
-        """Store that the key was escrowed (anew), restored or copied, with what was read back, and append the event."""
+        """Store that the key was escrowed (anew), restored or copied, with what was read back, and append the event.
+
+        What was read back from a store that is named becomes a statement, too.
+        """
         ...
 
     def transition(
@@ -120,6 +133,18 @@ class Inventory(Protocol):
 
     def postpone(self, row: KeyRow, use_not_before: datetime) -> KeyRow:
         """Have the first use of an active key wait until ``use_not_before``."""
+        ...
+
+    def statements(self, row: KeyRow) -> Sequence[Statement]:
+        """Return the statements about the key, oldest first."""
+        ...
+
+    def unsigned_statements(self) -> Sequence[Statement]:
+        """Return the statements that wait for the audit key's signature, oldest first."""
+        ...
+
+    def record_signature(self, position: int, signed: bytes) -> None:
+        """Keep the JWS of a statement, unless there is one already."""
         ...
 
     def set_cryptoperiod(self, row: KeyRow, days: int) -> KeyRow:

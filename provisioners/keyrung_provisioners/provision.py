@@ -14,13 +14,14 @@ from keyrung_provisioners.checks import (
     check_identity,
     describe_or_none,
     foreign,
+    in_its_store,
     refuse_destroyed,
     refuse_foreign,
     refuse_weak,
     spec_of,
 )
 from keyrung_provisioners.errors import KeyRefusedError
-from keyrung_provisioners.inventory import Claim, Inventory, KeyRow
+from keyrung_provisioners.inventory import Claim, Inventory, KeyRow, Origin
 from keyrung_provisioners.states import KeyState
 from keyrung_provisioners.uri import KeyUri
 
@@ -129,7 +130,8 @@ class Provisioner:
         elif found.claim_id not in {None, row.claim_id}:
             raise foreign(spec.uri)
         refuse_weak(spec, found, manager)
-        return self.inventory.record_created(row, found, adopted=adopted, now=self.now())
+        how: Origin = "adopted" if adopted else "generated"
+        return self.inventory.record_created(row, in_its_store(found, manager), how=how, now=self.now())
 
     def _escrow(self, row: KeyRow, manager: KeyManager) -> KeyRow:
         """Return the row with its escrow confirmed; only then does the key lose the ability to leave its store."""
@@ -171,7 +173,7 @@ class Provisioner:
         found = cast(Wrapping, manager).lock(row.claim.uri) if locks else manager.describe(row.claim.uri)
         self.reached("locked")
         refuse_weak(replace(spec_of(row), custody=custody), found, manager)
-        return found
+        return in_its_store(found, manager)
 
     def take_over(
         self, owner: str, uri: KeyUri, purpose: Purpose, manager: KeyManager, *, holder: str | None = None
@@ -188,7 +190,8 @@ class Provisioner:
             refuse_destroyed(row)
             if row.fingerprint is None:
                 refuse_weak(spec_of(row), found, manager)
-                row = self.inventory.record_created(row, found, adopted=True, now=self.now())
+                found = in_its_store(found, manager)
+                row = self.inventory.record_created(row, found, how="imported", now=self.now())
             else:
                 check_identity(row, manager)
             if row.state is KeyState.PRE_ACTIVATION:

@@ -29,7 +29,7 @@ def test_every_state_that_the_inventory_knows_reaches_the_log_and_its_reader(
     found = KeyDescription(
         uri=_URI, algorithm="P-256", fingerprint="t", public_key_pem="pem", claim_id=None, attributes={}
     )
-    row = inventory.record_created(row, found, adopted=False, now=_NOW)
+    row = inventory.record_created(row, found, how="generated", now=_NOW)
     row = inventory.transition(row, KeyState.ACTIVE, now=_NOW)
     if state is not KeyState.ACTIVE:
         inventory.transition(row, state, now=_NOW)

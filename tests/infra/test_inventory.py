@@ -90,7 +90,7 @@ def test_a_generation_cannot_be_claimed_for_something_else(tmp_path: Path) -> No
 def test_a_row_survives_being_read_from_another_connection(tmp_path: Path) -> None:
     inventory = SqliteInventory(tmp_path / "inventory.db")
     row, _ = inventory.claim(_claim(), claim_id=b"1", now=_NOW)
-    row = inventory.record_created(row, _description(), adopted=False, now=_NOW)
+    row = inventory.record_created(row, _description(), how="generated", now=_NOW)
     row = inventory.transition(row, KeyState.ACTIVE, now=_NOW)
     other = SqliteInventory(tmp_path / "inventory.db")
     assert other.find(_URI) == row
@@ -101,7 +101,7 @@ def test_a_row_survives_being_read_from_another_connection(tmp_path: Path) -> No
 def test_each_change_of_state_is_one_event_in_order(tmp_path: Path) -> None:
     inventory = SqliteInventory(tmp_path / "inventory.db")
     row, _ = inventory.claim(_claim(), claim_id=b"1", now=_NOW)
-    row = inventory.record_created(row, _description(), adopted=False, now=_NOW)
+    row = inventory.record_created(row, _description(), how="generated", now=_NOW)
     row = inventory.transition(row, KeyState.ACTIVE, now=_NOW)
     inventory.transition(row, KeyState.DESTROYED, now=_NOW)
     events = inventory.events()

@@ -28,5 +28,5 @@ def record_key(
     found = KeyDescription(
         uri=parsed, algorithm=algorithm, fingerprint=f"thumbprint of {uri}", public_key_pem=None, claim_id=row.claim_id
     )
-    row = inventory.record_created(row, found, adopted=False, now=now)
+    row = inventory.record_created(row, found, how="generated", now=now)
     return inventory.transition(row, KeyState.ACTIVE, now=now)

@@ -10,19 +10,24 @@ import click
 
 from keyrung_audit import (
     AuditError,
+    Evidence,
+    EvidenceError,
     Finding,
     PublicKey,
     Record,
     Report,
     SourceError,
     load_public_key,
+    open_evidence,
     parse_record,
     public_key_from_jwk,
     read_checkpoints,
     read_log,
     verify,
 )
+from keyrung_audit.canonical import JsonValue
 from keyrung_audit.errors import RecordError
+from keyrung_audit.evidence import MAX_EVIDENCE_BYTES
 from keyrung_infra.cli.tables import printable, show, table
 from keyrung_infra.errors import InfraError
 from keyrung_infra.project import STATE_FOLDER, find_root
@@ -65,6 +70,28 @@ def verify_command(
     click.echo(json.dumps(report.to_json(), indent=2) if as_json else _summary(report))
     if not report.ok:
         click.get_current_context().exit(EXIT_FINDINGS)
+
+
+@command.command(name="evidence")
+@click.argument("evidence_file", metavar="EVIDENCE", type=_FILE)
+@click.option("--key", "key_paths", type=_FILE, multiple=True, help="Public audit key (JWK or PEM); may be repeated.")
+@click.option("--json", "as_json", is_flag=True, help="Print what the evidence states as JSON.")
+def evidence_command(evidence_file: Path, key_paths: tuple[Path, ...], as_json: bool) -> None:
+    """Check the signed evidence of one key, offline, and show what it states; exit 1 if it does not count."""
+    try:
+        keys = [_read_key(path) for path in key_paths] or _deployed_keys(None)
+        evidence = open_evidence(_read_evidence(evidence_file), keys)
+    except EvidenceError as error:
+        click.echo(
+            json.dumps({"ok": False, "error": {"message": str(error), "fix": error.fix}}) if as_json else str(error)
+        )
+        click.get_current_context().exit(EXIT_FINDINGS)
+    except (AuditError, InfraError) as error:
+        _could_not_check(error, as_json=as_json)
+    if as_json:
+        click.echo(json.dumps({"ok": True, "signer": evidence.signer, "statement": evidence.statement}))
+    else:
+        _print_evidence(evidence)
 
 
 @command.command(name="show")
@@ -140,6 +167,31 @@ def _parse(line: bytes) -> Record | None:
         return parse_record(line)
     except RecordError:
         return None
+
+
+def _read_evidence(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_EVIDENCE_BYTES + 1)
+    except OSError as error:
+        raise SourceError(f"Cannot read {path} ({error.strerror}); give the evidence of a key.", path=path) from error
+
+
+def _print_evidence(evidence: Evidence) -> None:
+    stated = evidence.statement
+    shown = table("member", "value", fold=("value",))
+    for name in ("how", "at", "owner", "claim_id"):
+        shown.add_row(name, printable(str(stated[name])))
+    for group in ("key", "attributes", "store"):
+        members = stated[group]
+        for name, value in members.items() if isinstance(members, dict) else ():
+            shown.add_row(f"{group} {printable(name)}", printable(_one_line(value)))
+    show(shown)
+    click.echo(f"Signed by audit key {evidence.signer}.")
+
+
+def _one_line(value: JsonValue) -> str:
+    return str(value).lower() if isinstance(value, bool) else "".join(str(value).split("\n"))
 
 
 def _print_table(records: list[Record | None]) -> None:

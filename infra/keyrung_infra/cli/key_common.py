@@ -1,12 +1,17 @@
 """What the commands about keys share."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
+from keyrung_audit import PublicKey, SourceError, load_public_key, public_key_from_jwk
 from keyrung_infra.errors import InfraError
 from keyrung_infra.inventory.sqlite import SqliteInventory
 from keyrung_infra.project import STATE_FOLDER, find_root
+from keyrung_infra.serve.settings import read_settings
+
+_VERIFIER_CONFIG = Path(STATE_FOLDER) / "verifier" / "config.json"
 
 inventory_option = click.option(
     "--inventory",
@@ -23,3 +28,32 @@ def open_inventory(given: Path | None) -> SqliteInventory:
             f"there is no key inventory {path}", fix="deploy the stack with `pulumi up`, or give --inventory"
         )
     return SqliteInventory(path)
+
+
+def existing_inventory(given: Path | None) -> SqliteInventory | None:
+    """Return the inventory, or None where none was named and this is no deployed project."""
+    if given is not None:
+        return open_inventory(given)
+    try:
+        path = find_root() / STATE_FOLDER / "inventory.db"
+    except InfraError:
+        return None
+    return SqliteInventory(path) if path.is_file() else None
+
+
+def audit_keys(files: Sequence[Path]) -> list[PublicKey]:
+    """Return the public audit keys in ``files``, or those that the deployed verifier's log is checked with, if any."""
+    if files:
+        return [_read_key(path) for path in files]
+    try:
+        config = find_root() / _VERIFIER_CONFIG
+    except InfraError:
+        return []
+    return [public_key_from_jwk(jwk) for jwk in read_settings(config).audit.keys] if config.is_file() else []
+
+
+def _read_key(path: Path) -> PublicKey:
+    try:
+        return load_public_key(path.read_bytes())
+    except OSError as error:
+        raise SourceError(f"Cannot read {path} ({error.strerror}); give the public audit key.", path=path) from error

@@ -11,11 +11,12 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
+from keyrung_infra.inventory.sqlite_evidence import insert_statement, select_statements
 from keyrung_infra.inventory.sqlite_file import SqliteFile, translated
 from keyrung_infra.inventory.sqlite_rows import append_event, event_of, insert, insert_event, select, utc_text
 from keyrung_provisioners.api import Custody, KeyDescription
 from keyrung_provisioners.errors import KeyConflictError, KeyRefusedError
-from keyrung_provisioners.inventory import Claim, CustodyEvent, KeyEvent, KeyRow
+from keyrung_provisioners.inventory import Claim, CustodyEvent, KeyEvent, KeyRow, Origin, Statement
 from keyrung_provisioners.states import KeyState, check_transition
 from keyrung_provisioners.uri import KeyUri
 
@@ -86,7 +87,7 @@ class SqliteInventory:
             append_event(connection, row, "key.claimed", now)
             return row, True
 
-    def record_created(self, row: KeyRow, found: KeyDescription, *, adopted: bool, now: datetime) -> KeyRow:
+    def record_created(self, row: KeyRow, found: KeyDescription, *, how: Origin, now: datetime) -> KeyRow:
         """Store fingerprint, public key and evidence, with the event that says how the key came to be."""
         created = replace(
             row, fingerprint=found.fingerprint, public_key_pem=found.public_key_pem, evidence=dict(found.attributes)
@@ -102,7 +103,8 @@ class SqliteInventory:
                     row.claim.generation,
                 ),
             )
-            append_event(connection, created, "key.adopted" if adopted else "key.created", now)
+            insert_statement(connection, created, found, how=how, now=now)
+            append_event(connection, created, "key.created" if how == "generated" else "key.adopted", now)
         return created
 
     def record_custody(
@@ -113,8 +115,30 @@ class SqliteInventory:
         values = (custody, json.dumps(recorded.evidence, sort_keys=True), row.claim.owner, row.claim.generation)
         with self._transaction() as connection:
             connection.execute("UPDATE keys SET custody = ?, evidence = ? WHERE owner = ? AND generation = ?", values)
+            if found.store:
+                insert_statement(connection, recorded, found, how=event.removeprefix("key."), now=now)
             append_event(connection, recorded, event, now, at_each_time=True)
         return recorded
+
+    def statements(self, row: KeyRow) -> Sequence[Statement]:
+        """Return the statements about the key."""
+        with self._transaction() as connection:
+            return select_statements(
+                connection, "owner = ? AND generation = ?", (row.claim.owner, row.claim.generation)
+            )
+
+    def unsigned_statements(self) -> Sequence[Statement]:
+        """Return the statements without a signature."""
+        with self._transaction() as connection:
+            return select_statements(connection, "signed IS NULL", ())
+
+    def record_signature(self, position: int, signed: bytes) -> None:
+        """Keep the first signature; two processes may sign at once."""
+        with self._transaction() as connection:
+            connection.execute(
+                "UPDATE statements SET signed = ? WHERE position = ? AND signed IS NULL",
+                (signed.decode("ascii"), position),
+            )
 
     def transition(
         self, row: KeyRow, state: KeyState, *, now: datetime, use_not_before: datetime | None = None

@@ -85,3 +85,4 @@ def _maintain_once(parts: Parts) -> None:
         parts.records.key_events.hand_over(parts.records.audit)
     finally:  # one event that the log refuses must not keep the store untidy and the log unsigned
         parts.verifier.maintain()
+    parts.records.evidence.sign_waiting()

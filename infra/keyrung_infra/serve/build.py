@@ -8,6 +8,7 @@ from pathlib import Path
 
 from keyrung_infra.inventory.sqlite import SqliteInventory
 from keyrung_infra.operator import operating_user
+from keyrung_infra.serve.evidence import EvidenceSigner
 from keyrung_infra.serve.key_watch import KeyWatch
 from keyrung_infra.serve.keys import ProvisionedSealer, open_sealer, open_signer
 from keyrung_infra.serve.settings import Settings
@@ -58,6 +59,7 @@ class Records:
     tickets: Tickets
     sealer: ProvisionedSealer
     key_events: KeyEvents = field(repr=False)
+    evidence: EvidenceSigner
     watch: KeyWatch = field(repr=False)
 
 
@@ -80,9 +82,12 @@ def build_records(settings: Settings, root: Path) -> Records:
     """
     clock, random, operator = SystemClock(), SystemRandom(), operating_user()
     store, inventory = SqliteStore(root / settings.store), root / settings.inventory
+    audit_signer = open_signer(
+        settings.audit_key, _manager(settings, settings.audit_key.uri, root), KeyWatch(inventory)
+    )
     audit = AuditWriter(
         store=store,
-        signer=open_signer(settings.audit_key, _manager(settings, settings.audit_key.uri, root), KeyWatch(inventory)),
+        signer=audit_signer,
         checkpoints=CheckpointFile(root / settings.audit.checkpoints),
         clock=clock,
         random=random,
@@ -96,6 +101,7 @@ def build_records(settings: Settings, root: Path) -> Records:
         tickets=Tickets(store=store, audit=audit, clock=clock, random=random, operator=operator),
         sealer=open_sealer(settings.seed_key, _manager(settings, settings.seed_key.uri, root), watch),
         key_events=key_events,
+        evidence=EvidenceSigner(inventory=SqliteInventory(inventory), signer=audit_signer),
         watch=watch,
     )
 

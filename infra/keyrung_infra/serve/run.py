@@ -63,6 +63,7 @@ def _server(settings: Settings, root: Path, app: Starlette) -> uvicorn.Server:
 def _recorded(parts: Parts) -> Iterator[None]:
     """Have the log say that the verifier serves, and at the end that it stopped."""
     parts.verifier.start(key_events=parts.records.key_events.new())
+    parts.records.evidence.sign_waiting()
     try:
         yield
     finally:

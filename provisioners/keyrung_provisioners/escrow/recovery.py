@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from keyrung_provisioners.api import Custody, KeyDescription, KeyManager
-from keyrung_provisioners.checks import describe_or_none
+from keyrung_provisioners.checks import describe_or_none, in_its_store
 from keyrung_provisioners.errors import KeyConflictError
 from keyrung_provisioners.escrow.ceremony import TokenBytes, restore
 from keyrung_provisioners.escrow.envelope import Envelope
@@ -63,7 +63,7 @@ def recover(
         if inventory is not None and row is not None and not there and _is_escrowed(row):
             current = (row.evidence or {}).get("escrow_set", envelope.set_id)  # an older copy may have been used
             evidence = {**key.attributes, "escrowed": True, "escrow_set": current, "restored": True}
-            restored = replace(key, attributes=evidence)
+            restored = in_its_store(replace(key, attributes=evidence), manager)
             inventory.record_custody(row, Custody.RESTORED, restored, event="key.restored", now=now())
             recorded = True
     return Recovery(key=key, already_there=there, recorded=recorded)
