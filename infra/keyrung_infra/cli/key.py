@@ -6,6 +6,7 @@ _STATE = "keyrung_infra.cli.key_state"
 _COMMANDS = {
     "list": ("keyrung_infra.cli.key_list", "Show every key: state, age, and when its rotation is due."),
     "verify": ("keyrung_infra.cli.key_verify", "Compare a key in its store with its declaration and its evidence."),
+    "drift": ("keyrung_infra.cli.key_drift", "Compare the inventory with what the stores hold."),
     "evidence": ("keyrung_infra.cli.key_evidence", "Write the signed evidence of how a key was made."),
     "suspend": (f"{_STATE}:suspend", "Stop every use of a key for now."),
     "resume": (f"{_STATE}:resume", "Use a suspended key again."),
