@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from keyrung_provisioners.api import KeyManager
+from keyrung_provisioners.checks import check_identity
 from keyrung_provisioners.errors import (
     BackendUnavailableError,
     InvalidSettingError,
@@ -14,9 +15,8 @@ from keyrung_provisioners.errors import (
     ProvisionerError,
 )
 from keyrung_provisioners.inventory import Inventory, KeyEvent, KeyRow
-from keyrung_provisioners.provision import check_identity
 from keyrung_provisioners.states import KeyState
-from keyrung_provisioners.uri import VaultUri
+from keyrung_provisioners.uri import KeyUri, VaultUri
 
 Kind = Literal["missing", "altered", "foreign", "unchecked"]
 Managers = Callable[[str], KeyManager]
@@ -40,8 +40,8 @@ class Finding:
 
 
 def vaults_of(rows: Sequence[KeyRow]) -> list[VaultUri]:
-    """Return the vaults in which an inventory has living keys."""
-    return sorted({row.claim.uri.vault_uri for row in _living(rows)}, key=str)
+    """Return the vaults in which an inventory has living keys, or copies of them."""
+    return sorted({uri.vault_uri for row in _living(rows) for uri in _places(row)}, key=str)
 
 
 def drift(rows: Sequence[KeyRow], managers: Managers, *, checked: Callable[[str], None]) -> list[Finding]:
@@ -50,9 +50,10 @@ def drift(rows: Sequence[KeyRow], managers: Managers, *, checked: Callable[[str]
     for vault in vaults_of(rows):
         checked(str(vault))
         own = [row for row in _living(rows) if row.claim.uri.vault_uri == vault]
+        known = {uri.name for row in _living(rows) for uri in _places(row) if uri.vault_uri == vault}
         try:
             manager = managers(vault.scheme)
-            findings += _foreign(vault, manager.names(vault), own)
+            findings += _foreign(vault, manager.names(vault), known)
         except KeyMissingError as error:  # the vault itself is gone, and every key with it
             findings.append(Finding(kind="missing", uri=str(vault), text=str(error)))
         except ProvisionerError as error:
@@ -73,6 +74,11 @@ def _living(rows: Sequence[KeyRow]) -> list[KeyRow]:
     return [row for row in rows if row.state is not KeyState.DESTROYED]
 
 
+def _places(row: KeyRow) -> list[KeyUri]:
+    """Return where the key and its copy, if it has one, stand."""
+    return [uri for uri in (row.claim.uri, row.claim.copy_to) if uri is not None]
+
+
 def _own(row: KeyRow, manager: KeyManager) -> list[Finding]:
     """Return how the key of ``row`` differs; a key that is claimed and not made yet cannot."""
     if row.fingerprint is None:
@@ -88,8 +94,7 @@ def _own(row: KeyRow, manager: KeyManager) -> list[Finding]:
     return []
 
 
-def _foreign(vault: VaultUri, names: Sequence[str], own: Sequence[KeyRow]) -> list[Finding]:
-    known = {row.claim.uri.name for row in own}
+def _foreign(vault: VaultUri, names: Sequence[str], known: set[str]) -> list[Finding]:
     text = "it stands in the vault and in no inventory; nothing here uses it"
     return [Finding(kind="foreign", uri=_name(vault, name), text=text) for name in names if name not in known]
 
