@@ -98,6 +98,7 @@ class Key(pulumi.CustomResource):
         publish_seconds: pulumi.Input[int] = PUBLISH_SECONDS,
         overlap_seconds: pulumi.Input[int] = OVERLAP_SECONDS,
         escrow: Escrow | None = None,
+        copy_to: pulumi.Input[str] | None = None,
         deletion_protection: bool = True,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
@@ -108,6 +109,9 @@ class Key(pulumi.CustomResource):
 
         With ``escrow`` each generation is active only after it was sealed to the custodians and restored once as a
         test; left out, it never leaves its store.
+
+        With ``copy_to``, the URI of a key in another store, both are one identity: the key leaves its vault once,
+        wrapped to that store, and is used only after its copy has proven itself.
 
         The engine is told as well: the provider learns of a deletion only when what depends on the key is gone already,
         while the engine refuses the whole `destroy` before it begins.
@@ -121,6 +125,7 @@ class Key(pulumi.CustomResource):
             "publishSeconds": publish_seconds,
             "overlapSeconds": overlap_seconds,
             "escrow": None if escrow is None else escrow.plan,
+            "copyTo": copy_to,
             "deletionProtection": deletion_protection,
             **dict.fromkeys(
                 ("uri", "thumbprint", "public_key_pem", "state", "evidence", "generations", "envelope", "holder")

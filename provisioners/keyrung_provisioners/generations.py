@@ -5,7 +5,7 @@ when its `use_not_before` has come, by themselves; the run after that deactivate
 after the overlap destroys that one. A run that was interrupted anywhere is finished by the next.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -36,6 +36,7 @@ class Line:
         generation: The newest generation that is wanted.
         publish_seconds: From the activation of a new generation to its first use.
         overlap_seconds: From the deactivation of a generation to its destruction.
+        copy_to: Name of the first generation's copy in another store, if the key is portable.
     """
 
     owner: str
@@ -44,6 +45,7 @@ class Line:
     algorithm: str
     purpose: Purpose
     escrowed: bool = False
+    copy_to: KeyUri | None = None
     publish_seconds: int = PUBLISH_SECONDS
     overlap_seconds: int = OVERLAP_SECONDS
 
@@ -192,13 +194,16 @@ def _continue(
     """Have the wanted generation there, and used no earlier than everybody can know it."""
     rows = provisioner.inventory.line(line.owner)
     followed = any(row.state is KeyState.ACTIVE and row.claim.generation < line.generation for row in rows)
+    living = [row for row in rows if row.state is not KeyState.DESTROYED]
+    copies = {row.claim.generation: row.claim.copy_to for row in living if row.claim.copy_to is not None}
     claim = Claim(
         owner=line.owner,
         generation=line.generation,
-        uri=_uri(line, rows),
+        uri=_uri(line.uri, line.generation, {row.claim.generation: row.claim.uri for row in living}),
         algorithm=line.algorithm,
         purpose=line.purpose,
         escrowed=line.escrowed,
+        copy_to=None if line.copy_to is None else _uri(line.copy_to, line.generation, copies),
     )
     wait_seconds = line.publish_seconds if followed else 0
     row = provisioner.provision(claim, manager, holder=holder, publish_seconds=wait_seconds)
@@ -209,18 +214,18 @@ def _continue(
             provisioner.inventory.postpone(row, earliest)
 
 
-def _uri(line: Line, rows: Sequence[KeyRow]) -> KeyUri:
-    """Return the name of the wanted generation; the first one after a line was empty has the declared name."""
-    living = [row.claim for row in rows if row.state is not KeyState.DESTROYED]
+def _uri(first: KeyUri, generation: int, living: Mapping[int, KeyUri]) -> KeyUri:
+    """Return the name of a generation; the first one after a line was empty has the declared name."""
     if not living:
-        return line.uri
-    newest = living[-1]
-    versioned = line.uri.of_generation(2).name == line.uri.name
-    later = line.generation - newest.generation
+        return first
+    newest = max(living)
+    there = living[newest]
+    versioned = first.of_generation(2).name == first.name
+    later = generation - newest
     if later == 0:  # a changed name stays as declared: the claim tells what it was made for
-        ours = line.uri.of_generation(newest.uri.version if versioned else newest.generation)
-        return newest.uri if newest.uri in {line.uri, ours} else line.uri
-    return line.uri.of_generation(newest.uri.version + later if versioned else line.generation)
+        ours = first.of_generation(there.version if versioned else newest)
+        return there if there in {first, ours} else first
+    return first.of_generation(there.version + later if versioned else generation)
 
 
 def _refused(what: str, right: int) -> KeyRefusedError:

@@ -29,6 +29,7 @@ INPUTS: dict[str, dict[str, tuple[Any, str]]] = {
         "publishSeconds": (600, "update"),
         "overlapSeconds": (86_400, "update"),
         "escrow": (None, "update"),
+        "copyTo": (None, "replace"),
         "deletionProtection": (True, "update"),
     },
     "Custodian": {"name": (None, "update"), "recipient": (None, "update")},
@@ -43,7 +44,7 @@ INPUTS: dict[str, dict[str, tuple[Any, str]]] = {
     },
     "VerifierConfig": {"document": (None, "update"), "path": (None, "replace")},
 }
-OPTIONAL = {("Key", "escrow")}  # these have no default either
+OPTIONAL = {("Key", "escrow"), ("Key", "copyTo")}  # these have no default either
 # Valid inputs of each, and what they are changed to.
 GIVEN: dict[str, dict[str, tuple[Any, Any]]] = {
     "KeyVault": {"uri": ("transit:mount=keyrung", "transit:mount=other")},
@@ -56,6 +57,7 @@ GIVEN: dict[str, dict[str, tuple[Any, Any]]] = {
         "publishSeconds": (600, 60),
         "overlapSeconds": (86_400, 600),
         "escrow": (None, PLAN),
+        "copyTo": (None, "transit:mount=keyrung;name=copy"),
         "deletionProtection": (False, True),
     },
     "Custodian": {"name": ("Ada", "Bo"), "recipient": (RECIPIENTS[0], RECIPIENTS[1])},

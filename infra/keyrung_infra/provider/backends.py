@@ -87,5 +87,10 @@ class Backends:
     def provisioner(self, escrow: Escrow | None = None) -> Provisioner:
         """Return the steps of a key's life over the inventory; ``escrow`` keeps the escrow of an escrowed key."""
         return Provisioner(
-            inventory=self.inventory(), now=self.now, token_bytes=token_bytes, escrow=escrow, reached=self._reached
+            inventory=self.inventory(),
+            now=self.now,
+            token_bytes=token_bytes,
+            escrow=escrow,
+            copy_store=lambda uri: self.manager(uri.scheme),
+            reached=self._reached,
         )

@@ -8,7 +8,15 @@ from keyrung_infra.errors import InfraError
 from keyrung_infra.key_algorithms import algorithm_refusal
 from keyrung_infra.provider import key_escrow
 from keyrung_infra.provider.backends import Backends
-from keyrung_infra.provider.key_line import declared_line, due_now, outputs, rotation_advice, stages, whole_number
+from keyrung_infra.provider.key_line import (
+    copy_failures,
+    declared_line,
+    due_now,
+    outputs,
+    rotation_advice,
+    stages,
+    whole_number,
+)
 from keyrung_infra.provider.model import Change, Changes, Failure, Imported, OnChange, Property, Values
 from keyrung_infra.provider.values import UNKNOWN, Plain
 from keyrung_provisioners.algorithms import ALGORITHMS
@@ -23,6 +31,7 @@ from keyrung_provisioners.generations import (
     retire_line,
 )
 from keyrung_provisioners.inventory import KeyRow
+from keyrung_provisioners.portability import check_copy
 from keyrung_provisioners.states import KeyState
 from keyrung_provisioners.uri import KeyUri, VaultUri
 
@@ -73,6 +82,12 @@ class Key:
             default=OVERLAP_SECONDS,
         ),
         "escrow": key_escrow.PLAN,
+        "copyTo": Property(
+            type="string",
+            description="URI of a copy in another store: the key is made portable, copied wrapped, and used only then.",
+            optional=True,
+            on_change=OnChange.REPLACE,
+        ),
         "deletionProtection": Property(
             type="boolean", description="Whether deleting or replacing the key is refused.", default=True
         ),
@@ -108,6 +123,7 @@ class Key:
             uri = _uri(inputs)
         except InvalidSettingError as error:
             return [Failure(property="name", reason=str(error))]
+        failures += copy_failures(inputs)
         purpose, algorithm = inputs["purpose"], inputs["algorithm"]
         if UNKNOWN not in (purpose, algorithm):
             refusal = algorithm_refusal(Purpose(str(purpose)), str(algorithm))
@@ -189,6 +205,8 @@ class Key:
         for row in rows:
             if row.state is not KeyState.DESTROYED and row.fingerprint is not None:
                 check_identity(row, self._backends.manager(row.claim.uri.scheme))
+                if row.claim.copy_to is not None:
+                    check_copy(row, self._backends.manager(row.claim.copy_to.scheme))
         return self._outputs(rows, str(state["holder"]), state.get("escrow"))
 
     def adopt(self, urn: str, resource_id: str) -> Imported:

@@ -4,14 +4,15 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from keyrung_infra.errors import InfraError
-from keyrung_infra.provider.model import Values
-from keyrung_infra.provider.values import Plain
+from keyrung_infra.provider.model import Failure, Values
+from keyrung_infra.provider.values import UNKNOWN, Plain
 from keyrung_provisioners.algorithms import algorithm
 from keyrung_provisioners.api import Purpose
+from keyrung_provisioners.errors import InvalidSettingError
 from keyrung_provisioners.generations import Line, Stage, due
 from keyrung_provisioners.inventory import KeyRow
 from keyrung_provisioners.states import KeyState
-from keyrung_provisioners.uri import VaultUri
+from keyrung_provisioners.uri import KeyUri, VaultUri
 
 
 def declared_line(urn: str, inputs: Values) -> Line:
@@ -23,9 +24,32 @@ def declared_line(urn: str, inputs: Values) -> Line:
         algorithm=str(inputs["algorithm"]),
         purpose=Purpose(str(inputs["purpose"])),
         escrowed=inputs.get("escrow") is not None,
+        copy_to=copy_uri(inputs),
         publish_seconds=whole_number(inputs, "publishSeconds"),
         overlap_seconds=whole_number(inputs, "overlapSeconds"),
     )
+
+
+def copy_uri(inputs: Values) -> KeyUri | None:
+    """Return where the key's copy stands, as far as that is known; raise `InvalidSettingError` for what is no URI."""
+    declared = inputs.get("copyTo")
+    return None if declared is None or declared is UNKNOWN else KeyUri.parse(str(declared))
+
+
+def copy_failures(inputs: Values) -> list[Failure]:
+    """Return what is wrong with the declared copy."""
+    if inputs.get("copyTo") in {None, UNKNOWN}:
+        return []
+    try:
+        copy_uri(inputs)
+    except InvalidSettingError as error:
+        return [Failure(property="copyTo", reason=str(error))]
+    declared = inputs["algorithm"]
+    if inputs.get("escrow") is not None:
+        return [Failure(property="copyTo", reason="a key has either an escrow or a copy; leave one of them out")]
+    if declared is not UNKNOWN and algorithm(str(declared)).symmetric:
+        return [Failure(property="copyTo", reason="only a signing key can prove its copy; choose such an algorithm")]
+    return []
 
 
 def whole_number(values: Values, name: str) -> int:

@@ -78,7 +78,7 @@ def test_what_is_left_out_becomes_the_default_or_is_asked_for(provider: KeyrungP
 def test_an_input_of_the_wrong_type_is_refused_without_its_value(
     provider: KeyrungProvider, resource: str, name: str
 ) -> None:
-    wrong = _WRONG_TYPE[type(GIVEN[resource][name][0])]
+    wrong = 5 if name == "copyTo" else _WRONG_TYPE[type(GIVEN[resource][name][0])]
     answer = _check(provider, resource, given(resource, **{name: wrong}))
     assert f"{name} must be of type" in " ".join(_reasons(answer))
     # The engine prints the value of a property that a failure names.
@@ -127,6 +127,9 @@ def test_a_secret_input_stays_secret(provider: KeyrungProvider) -> None:
         ("Key", {"name": "../sys/raw"}, "is no valid transit name"),
         ("Key", {"vault": "yubikey:serial=1"}, "no known scheme"),
         ("Key", {"vault": "awskms:region=eu-central-1", "name": "alias/a"}, "leave out alias/"),
+        ("Key", {"copyTo": "transit:mount=m"}, "names no key"),
+        ("Key", {"copyTo": "transit:mount=m;name=n"}, "only a signing key can prove its copy"),
+        ("Key", {"copyTo": "transit:mount=m;name=n", "escrow": PLAN}, "either an escrow or a copy"),
         ("Key", {"escrow": {"threshold": 2}}, "escrow.custodians is missing"),
         ("Key", {"escrow": {**PLAN, "treshold": 2}}, "no member of escrow called treshold; did you mean threshold?"),
         ("Key", {"escrow": {**PLAN, "custodians": ["age1x", 5]}}, "escrow.custodians must be of type array"),
