@@ -103,8 +103,8 @@ class ReceivingContract:
     def test_nothing_is_received_over_another_key(
         self, copied: KeySpec, manager: ReceivingManager, foreign: ec.EllipticCurvePrivateKey
     ) -> None:
-        standing = manager.create(replace(copied, custody=Custody.SOLE))
         offer = manager.offer(copied, hash_name="SHA-256")
+        standing = manager.create(replace(copied, custody=Custody.SOLE, claim_id=b"somebody else's!"))
         with pytest.raises(KeyConflictError):
             manager.receive(copied, offer, wrapped_to(offer, foreign))
         assert manager.describe(copied.uri) == standing

@@ -4,10 +4,14 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar
 
 import pytest
-from contract.abilities import SealingContract, SigningContract
+from contract.abilities import RotatingContract, SealingContract, SigningContract
 from contract.conformance import ConformanceContract
 from contract.core import CoreContract, Operation
+from contract.portability import ReceivingContract
+from support.key_transport import an_offer
 from support.kms import REGION, KmsManager, kms_client, kms_manager, moto_kms
+from support.kms_import_double import add_key_import, import_foreign
+from support.stores import spec
 
 from keyrung_provisioners.algorithms import ALGORITHMS
 from keyrung_provisioners.api import Capability, KeyManager
@@ -23,19 +27,25 @@ _WEAKNESSES: dict[str, dict[str, Any]] = {
 }
 
 
-class TestAwsKms(CoreContract, ConformanceContract, SigningContract, SealingContract):
-    proven = frozenset({Capability.SIGNING, Capability.SEALING})
+class TestAwsKms(
+    CoreContract, ConformanceContract, SigningContract, SealingContract, RotatingContract, ReceivingContract
+):
+    proven = frozenset({Capability.SIGNING, Capability.SEALING, Capability.ROTATING, Capability.RECEIVING})
     operations: ClassVar[Mapping[str, Operation]] = {
         **CoreContract.operations,
         "sign": lambda manager, uri: manager.sign(uri, b"data"),  # type: ignore[attr-defined]
         "seal": lambda manager, uri: manager.seal(uri, b"data", context=b""),  # type: ignore[attr-defined]
         "seal_many": lambda manager, uri: manager.seal_many(uri, [(b"data", b"")]),  # type: ignore[attr-defined]
         "open": lambda manager, uri: manager.open(uri, "AAAA", context=b""),  # type: ignore[attr-defined]
+        "rotate": lambda manager, uri: manager.rotate(uri),  # type: ignore[attr-defined]
+        "offer": lambda manager, uri: manager.offer(spec(uri), hash_name="SHA-256"),  # type: ignore[attr-defined]
+        "receive": lambda manager, uri: manager.receive(spec(uri), an_offer(), b"data"),  # type: ignore[attr-defined]
     }
 
     @pytest.fixture(autouse=True)
     def _moto(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         with moto_kms(monkeypatch):
+            add_key_import(monkeypatch)
             monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", _SECRET_ACCESS_KEY)
             yield
 
@@ -68,6 +78,8 @@ class TestAwsKms(CoreContract, ConformanceContract, SigningContract, SealingCont
     def weak(self, request: pytest.FixtureRequest, uri: KeyUri) -> tuple[KeyUri, str]:
         client = kms_client()
         made = client.create_key(**_GOOD | _WEAKNESSES[request.param])
+        if request.param == "Origin":
+            import_foreign(client, made["KeyMetadata"]["KeyId"])
         client.create_alias(AliasName=f"alias/{uri.name}", TargetKeyId=made["KeyMetadata"]["KeyId"])
         return uri, request.param
 

@@ -42,6 +42,10 @@ class Receiver:
 
     def public_half(self, wrapped: bytes, hash_name: str) -> str:
         """Return the public half (PEM) of the key in ``wrapped``."""
+        return public_pem(self.private_half(wrapped, hash_name))
+
+    def private_half(self, wrapped: bytes, hash_name: str) -> PrivateKeyTypes:
+        """Return the key in ``wrapped``."""
         size = self.key.key_size // 8
         between = self.key.decrypt(wrapped[:size], _oaep(hash_name))
         assert len(between) == 32
@@ -49,7 +53,7 @@ class Receiver:
         length = 2 + der[1] if der[1] < 0x80 else 2 + (der[1] & 0x7F) + int.from_bytes(der[2 : 2 + (der[1] & 0x7F)])
         assert len(der) - length < 8  # SoftHSM2 fills up to whole blocks
         assert not any(der[length:])
-        return public_pem(load_der_private_key(der[:length], password=None))
+        return load_der_private_key(der[:length], password=None)
 
 
 def public_pem(key: PrivateKeyTypes) -> str:
@@ -58,7 +62,7 @@ def public_pem(key: PrivateKeyTypes) -> str:
 
 
 @cache
-def receiver() -> Receiver:
+def receiver(_name: str = "another store") -> Receiver:
     """Return a receiver that tests share, since its key takes long to make."""
     return Receiver.new()
 

@@ -15,14 +15,14 @@ from moto.core.exceptions import JsonRESTError
 from moto.kms.exceptions import AccessDeniedException
 from moto.kms.models import KmsBackend
 from moto.kms.utils import ECDSAPrivateKey, RSAPrivateKey
-from support.stores import SealingManager, SigningManager
+from support.stores import ReceivingManager, RotatingManager
 
 from keyrung_provisioners.registry import open_manager
 
 REGION = "eu-central-1"
 
 
-class KmsManager(SigningManager, SealingManager):
+class KmsManager(ReceivingManager, RotatingManager):
     """The back end over KMS."""
 
 

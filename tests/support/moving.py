@@ -8,7 +8,7 @@ from pathlib import Path
 
 from support.openbao import OpenBaoServer
 from support.softhsm import SoftHsmToken
-from support.stores import TokenManager, VaultManager, token_manager, vault_manager
+from support.stores import ReceivingManager, TokenManager, token_manager, vault_manager
 
 from keyrung_infra.inventory.sqlite import SqliteInventory
 from keyrung_provisioners.api import Purpose
@@ -30,7 +30,7 @@ class Move:
     inventory: SqliteInventory
     copy: KeyUri
     source: TokenManager = field(repr=False)
-    target: VaultManager = field(repr=False)
+    target: ReceivingManager = field(repr=False)
 
     @property
     def claim(self) -> Claim:

@@ -30,6 +30,9 @@ CONFIGURATION: Mapping[str, Property] = {
     "awskmsEndpoint": Property(
         type="string", description=f"Private https endpoint of AWS KMS; left out, AWS's own. {_REFERENCE}"
     ),
+    "awskmsKeyPolicy": Property(
+        type="string", description=f"Key policy (JSON) of new KMS keys; left out, KMS's default. {_REFERENCE}"
+    ),
 }
 SECRET_REFERENCES = ("pkcs11Pin", "transitToken", "softwarePassphrase")
 

@@ -2,10 +2,11 @@
 
 URI: ``awskms:region=REGION;alias=ALIAS``. The vault is a region of the account that the credentials belong to; a key's
 name is its alias without the prefix ``alias/``. Settings: ``awskmsEndpoint`` (optional: a private endpoint, https, or
-http on loopback). Credentials are found by boto3's own chain (environment, profile, role), never in our settings.
+http on loopback) and ``awskmsKeyPolicy`` (optional: the policy of new keys). Credentials are found by boto3's own chain
+(environment, profile, role), never in our settings.
 
 A key and its alias are made by two calls. The key carries the claim as a tag from its first moment, so an interrupted
-creation is found and finished by the next one. Key policies are KMS's default: the account's IAM decides.
+creation is found and finished by the next one. Without a key policy KMS's default holds: the account's IAM decides.
 
 Destroying is scheduling: KMS keeps a key for at least 7 days, in which it does nothing and an administrator can cancel.
 """
@@ -20,8 +21,16 @@ from typing import ClassVar, Self
 
 from keyrung_provisioners import encoding
 from keyrung_provisioners.algorithms import ALGORITHMS, Algorithm, algorithm, offered_algorithm
-from keyrung_provisioners.api import AttributeValue, Capability, Custody, KeyDescription, KeySpec, VaultDescription
-from keyrung_provisioners.backends.aws_kms import keys
+from keyrung_provisioners.api import (
+    AttributeValue,
+    Capability,
+    Custody,
+    ImportOffer,
+    KeyDescription,
+    KeySpec,
+    VaultDescription,
+)
+from keyrung_provisioners.backends.aws_kms import importing, keys
 from keyrung_provisioners.backends.aws_kms.connection import Answer, Connection
 from keyrung_provisioners.errors import KeyConflictError, KeyMissingError, KeyRefusedError
 from keyrung_provisioners.sources import resolve
@@ -31,32 +40,49 @@ _MAX_PLAINTEXT_BYTES = 4096  # of Encrypt
 _BY_KMS_SPEC = {row.kms: row for row in ALGORITHMS.values()}
 # What DescribeKey must say of a key: made inside KMS, ours to manage, usable, in one region only.
 _REQUIRED: dict[str, AttributeValue] = {
-    "Origin": "AWS_KMS",
+    "Origin": keys.INSIDE,
     "KeyManager": "CUSTOMER",
     "KeyState": "Enabled",
     "MultiRegion": False,
 }
+_IMPORTED: dict[str, AttributeValue] = {"Origin": keys.EXTERNAL, "ExpirationModel": keys.FOR_GOOD}
+
+
+_ALL = {**_REQUIRED, **_IMPORTED}
 
 
 class AwsKmsKeyManager:
     """Keys behind aliases, in the regions of one account."""
 
     scheme: ClassVar[str] = "awskms"
-    capabilities: ClassVar[frozenset[Capability]] = frozenset({Capability.SIGNING, Capability.SEALING})
+    capabilities: ClassVar[frozenset[Capability]] = frozenset(
+        {Capability.SIGNING, Capability.SEALING, Capability.ROTATING, Capability.RECEIVING}
+    )
     algorithms: ClassVar[frozenset[str]] = frozenset({"P-256", "P-384", "Ed25519", "RSA-3072", "AES-256"})
 
     def __init__(
-        self, *, endpoint: Callable[[], str] | None = None, sleep: Callable[[float], None] = time.sleep
+        self,
+        *,
+        endpoint: Callable[[], str] | None = None,
+        key_policy: Callable[[], str | None] = lambda: None,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """Reach KMS at ``endpoint`` instead of AWS's own address; ``sleep`` waits until what was made is visible."""
+        """Reach KMS at ``endpoint`` instead of AWS's own address.
+
+        ``key_policy`` gives the policy of new keys (None: KMS's default); ``sleep`` waits for what was made just now.
+        """
+        self._key_policy = key_policy
         self._kms = Connection(endpoint=endpoint, sleep=sleep)
         self._algorithms: dict[KeyUri, Algorithm] = {}
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, str], *, root: Path) -> Self:
-        """Build from ``awskmsEndpoint``, if there is one; nothing is contacted yet."""
-        endpoint = settings.get("awskmsEndpoint")
-        return cls(endpoint=partial(resolve, endpoint, root=root) if endpoint else None)
+        """Build from ``awskmsEndpoint`` and ``awskmsKeyPolicy``, if they are there; nothing is contacted yet."""
+        endpoint, policy = settings.get("awskmsEndpoint"), settings.get("awskmsKeyPolicy")
+        return cls(
+            endpoint=partial(resolve, endpoint, root=root) if endpoint else None,
+            key_policy=partial(resolve, policy, root=root) if policy else lambda: None,
+        )
 
     def ensure_vault(self, vault: VaultUri, *, owner: str) -> VaultDescription:
         """Prove that KMS answers in the region; regions are there without us."""
@@ -80,12 +106,12 @@ class AwsKmsKeyManager:
         row = offered_algorithm(spec.algorithm, scheme=self.scheme, offered=self.algorithms)
         if spec.custody is not Custody.SOLE:
             raise KeyRefusedError(
-                f"{spec.uri} is declared escrowed, and a key that KMS generates never leaves it",
-                fix="keep it in a PKCS#11 token, or declare it without escrow",
+                f"{spec.uri} is declared to leave its store, and a key that KMS generates never leaves it",
+                fix="make it in a PKCS#11 token, or declare it without escrow and copy",
                 uri=str(spec.uri),
             )
         self._prove_free(spec.uri)
-        key_id = keys.left_over(self._kms, spec, row) or keys.generate(self._kms, spec, row)
+        key_id = keys.left_over(self._kms, spec, row) or keys.generate(self._kms, spec, row, policy=self._key_policy())
         try:
             keys.put_alias(self._kms, spec.uri, key_id)
         except KeyConflictError:  # somebody else took the alias just now
@@ -123,7 +149,7 @@ class AwsKmsKeyManager:
                 "Arn": arn,
                 "KeySpec": found["KeySpec"],
                 "KeyUsage": found["KeyUsage"],
-                **{name: found[name] for name in _REQUIRED},
+                **{name: found[name] for name in (_REQUIRED if found["Origin"] == keys.INSIDE else _ALL)},
             },
         )
 
@@ -135,7 +161,8 @@ class AwsKmsKeyManager:
     def required(self, spec: KeySpec) -> Mapping[str, AttributeValue]:
         """Return what DescribeKey must say of the key."""
         row = algorithm(spec.algorithm)
-        return {**_REQUIRED, "KeyUsage": keys.usage(row), "KeySpec": row.kms}
+        imported = _IMPORTED if spec.custody in {Custody.COPIED, Custody.RESTORED} else {}
+        return {**_REQUIRED, **imported, "KeyUsage": keys.usage(row), "KeySpec": row.kms}
 
     def deviations(self, spec: KeySpec, found: KeyDescription) -> list[str]:
         """Return the attributes, as KMS names them, that are not as a key's must be."""
@@ -149,6 +176,27 @@ class AwsKmsKeyManager:
             return
         keys.schedule_deletion(self._kms, uri, key_id)
         keys.remove_alias(self._kms, uri)
+
+    def rotate(self, uri: KeyUri) -> KeyDescription:
+        """Have KMS renew the material of a sealing key now, as it does 25 times at most; see `Rotating.rotate`."""
+        found = keys.usable(self._kms, uri)
+        if not _row(str(found["KeySpec"]), uri).symmetric:
+            raise KeyRefusedError(
+                f"{uri} signs, so its next material is its next generation", fix="raise `generation`", uri=str(uri)
+            )
+        self._kms.tell("rotate_key_on_demand", region=uri.vault, what=str(uri), KeyId=found["KeyId"])
+        return self.describe(uri)
+
+    def offer(self, spec: KeySpec, *, hash_name: str) -> ImportOffer:
+        """Make an empty key and return what to wrap its material to; see `Receiving.offer`."""
+        row = offered_algorithm(spec.algorithm, scheme=self.scheme, offered=self.algorithms)
+        self._prove_free(spec.uri)
+        return importing.offer(self._kms, spec, row, hash_name=hash_name, policy=self._key_policy())
+
+    def receive(self, spec: KeySpec, offer: ImportOffer, wrapped: bytes) -> KeyDescription:
+        """Import the material; see `Receiving.receive`."""
+        importing.receive(self._kms, spec, offer, wrapped)
+        return self._kms.settled(partial(self.describe, spec.uri))
 
     def sign(self, uri: KeyUri, data: bytes) -> bytes:
         """Sign in KMS, which refuses a key of another algorithm than the one that is named."""

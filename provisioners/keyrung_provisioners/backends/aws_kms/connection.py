@@ -34,10 +34,15 @@ _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _REFUSALS = frozenset(
     {
         "DisabledException",
+        "ExpiredImportTokenException",
+        "IncorrectKeyMaterialException",
+        "InvalidImportTokenException",
+        "UnsupportedOperationException",
         "IncorrectKeyException",
         "InvalidCiphertextException",
         "InvalidKeyUsageException",
         "KMSInvalidStateException",
+        "MalformedPolicyDocumentException",
         "ValidationException",
     }
 )

@@ -11,6 +11,8 @@ from keyrung_provisioners.uri import KeyUri
 
 CLAIM_TAG = "keyrung:claim"  # hex of the claim id
 PURPOSE_TAG = "keyrung:purpose"
+INSIDE, EXTERNAL = "AWS_KMS", "EXTERNAL"  # where material comes from: made in KMS, or imported
+FOR_GOOD = "KEY_MATERIAL_DOES_NOT_EXPIRE"
 _DELETION_DAYS = 7  # the shortest that ScheduleKeyDeletion takes
 _ON_THE_WAY_OUT = frozenset({"PendingDeletion", "PendingReplicaDeletion"})
 _ENABLED = "Enabled"
@@ -41,11 +43,17 @@ def metadata(kms: Connection, uri: KeyUri, key_id: str | None = None) -> Answer:
     """Return what KMS says of ``key_id`` (None: the key behind the alias), in whatever state it is."""
     return kms.ask(
         "describe_key",
-        lambda answer: {name: answer["KeyMetadata"][name] for name in _METADATA},
+        _metadata,
         region=uri.vault,
         what=str(uri),
         KeyId=key_id or alias(uri),
     )
+
+
+def _metadata(answer: Answer) -> Answer:
+    """Return the members that matter; only material that was imported says whether it expires."""
+    found = {name: answer["KeyMetadata"][name] for name in _METADATA}
+    return {**found, "ExpirationModel": answer["KeyMetadata"].get("ExpirationModel", "")}
 
 
 def usable(kms: Connection, uri: KeyUri) -> Answer:
@@ -91,8 +99,12 @@ def claim_id(found: Mapping[str, str]) -> bytes:
         return b""
 
 
-def generate(kms: Connection, spec: KeySpec, row: Algorithm) -> str:
-    """Make a key that carries the claim from its first moment, and return its id."""
+def generate(kms: Connection, spec: KeySpec, row: Algorithm, *, origin: str = INSIDE, policy: str | None = None) -> str:
+    """Make a key that carries the claim from its first moment, and return its id; an external one has no material yet.
+
+    ``policy`` is the key policy (JSON); without one, KMS's default leaves all to the account's IAM.
+    """
+    chosen = {} if policy is None else {"Policy": policy}
     key_id, retried = kms.ask(
         "create_key",
         lambda answer: (str(answer["KeyMetadata"]["KeyId"]), int(answer["ResponseMetadata"].get("RetryAttempts", 0))),
@@ -100,8 +112,9 @@ def generate(kms: Connection, spec: KeySpec, row: Algorithm) -> str:
         what=str(spec.uri),
         KeySpec=row.kms,
         KeyUsage=usage(row),
-        Origin="AWS_KMS",
+        Origin=origin,
         MultiRegion=False,
+        **chosen,
         Description=f"keyrung {spec.purpose.value} key {spec.uri.name}",
         Tags=[
             {"TagKey": CLAIM_TAG, "TagValue": spec.claim_id.hex()},
@@ -115,10 +128,10 @@ def generate(kms: Connection, spec: KeySpec, row: Algorithm) -> str:
     return key_id
 
 
-def left_over(kms: Connection, spec: KeySpec, row: Algorithm) -> str | None:
+def left_over(kms: Connection, spec: KeySpec, row: Algorithm, *, origin: str = INSIDE) -> str | None:
     """Return the id of the key that this claim made before, if it never got its alias."""
     found = _without_alias(kms, spec)
-    if len(found) > 1 or any(key["KeySpec"] != row.kms for key in found):
+    if len(found) > 1 or any((key["KeySpec"], key["Origin"]) != (row.kms, origin) for key in found):
         ids = ", ".join(str(key["KeyId"]) for key in found)
         raise KeyConflictError(
             f"what an earlier run made for {spec.uri} is not one {spec.algorithm} key: {ids}",
