@@ -99,6 +99,7 @@ class Key(pulumi.CustomResource):
         overlap_seconds: pulumi.Input[int] = OVERLAP_SECONDS,
         escrow: Escrow | None = None,
         copy_to: pulumi.Input[str] | None = None,
+        cryptoperiod_days: pulumi.Input[int] | None = None,
         deletion_protection: bool = True,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
@@ -106,6 +107,9 @@ class Key(pulumi.CustomResource):
 
         Raise ``generation`` by one to rotate: the new key is published at once, used ``publish_seconds`` later, and the
         old one is destroyed by an `up` that comes ``overlap_seconds`` after the one that deactivated it.
+
+        A generation may be used for ``cryptoperiod_days``, by default as long as its purpose allows (SP 800-57 part 1,
+        5.3); a preview warns in the last tenth of that time and after it.
 
         With ``escrow`` each generation is active only after it was sealed to the custodians and restored once as a
         test; left out, it never leaves its store.
@@ -126,6 +130,7 @@ class Key(pulumi.CustomResource):
             "overlapSeconds": overlap_seconds,
             "escrow": None if escrow is None else escrow.plan,
             "copyTo": copy_to,
+            "cryptoperiodDays": cryptoperiod_days,
             "deletionProtection": deletion_protection,
             **dict.fromkeys(
                 ("uri", "thumbprint", "public_key_pem", "state", "evidence", "generations", "envelope", "holder")

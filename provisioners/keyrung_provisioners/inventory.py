@@ -147,8 +147,8 @@ class Inventory(Protocol):
         """Keep the JWS of a statement, unless there is one already."""
         ...
 
-    def set_cryptoperiod(self, row: KeyRow, days: int) -> KeyRow:
-        """Have the key be used for at most ``days``."""
+    def set_cryptoperiod(self, row: KeyRow, days: int | None) -> KeyRow:
+        """Have the key be used for at most ``days``; None for what its purpose allows."""
         ...
 
     def note(self, event: KeyEvent) -> bool:

@@ -30,6 +30,7 @@ INPUTS: dict[str, dict[str, tuple[Any, str]]] = {
         "overlapSeconds": (86_400, "update"),
         "escrow": (None, "update"),
         "copyTo": (None, "replace"),
+        "cryptoperiodDays": (None, "update"),
         "deletionProtection": (True, "update"),
     },
     "Custodian": {"name": (None, "update"), "recipient": (None, "update")},
@@ -44,7 +45,7 @@ INPUTS: dict[str, dict[str, tuple[Any, str]]] = {
     },
     "VerifierConfig": {"document": (None, "update"), "path": (None, "replace")},
 }
-OPTIONAL = {("Key", "escrow"), ("Key", "copyTo")}  # these have no default either
+OPTIONAL = {("Key", "escrow"), ("Key", "copyTo"), ("Key", "cryptoperiodDays")}  # these have no default either
 # Valid inputs of each, and what they are changed to.
 GIVEN: dict[str, dict[str, tuple[Any, Any]]] = {
     "KeyVault": {"uri": ("transit:mount=keyrung", "transit:mount=other")},
@@ -58,6 +59,7 @@ GIVEN: dict[str, dict[str, tuple[Any, Any]]] = {
         "overlapSeconds": (86_400, 600),
         "escrow": (None, PLAN),
         "copyTo": (None, "transit:mount=keyrung;name=copy"),
+        "cryptoperiodDays": (700, 300),
         "deletionProtection": (False, True),
     },
     "Custodian": {"name": ("Ada", "Bo"), "recipient": (RECIPIENTS[0], RECIPIENTS[1])},

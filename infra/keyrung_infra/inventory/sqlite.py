@@ -172,7 +172,7 @@ class SqliteInventory:
             )
         return replace(row, use_not_before=use_not_before)
 
-    def set_cryptoperiod(self, row: KeyRow, days: int) -> KeyRow:
+    def set_cryptoperiod(self, row: KeyRow, days: int | None) -> KeyRow:
         """Store the days."""
         with self._transaction() as connection:
             connection.execute(

@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import grpc
 from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc
@@ -49,8 +49,8 @@ class Engine:
             raise EngineGoneError
 
     def warn(self, urn: str, sentence: str) -> None:
-        """Show ``sentence`` as a warning about the resource ``urn``."""
-        with grpc.insecure_channel(self._address) as channel:
+        """Show ``sentence`` as a warning about the resource ``urn``; one that cannot be shown stops nothing."""
+        with suppress(grpc.RpcError), grpc.insecure_channel(self._address) as channel:
             engine_pb2_grpc.EngineStub(channel).Log(
                 engine_pb2.LogRequest(severity=engine_pb2.WARNING, urn=urn, message=sentence), timeout=_CONNECT_SECONDS
             )

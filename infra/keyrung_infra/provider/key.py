@@ -8,6 +8,7 @@ from keyrung_infra.errors import InfraError
 from keyrung_infra.key_algorithms import algorithm_refusal
 from keyrung_infra.provider import key_escrow
 from keyrung_infra.provider.backends import Backends
+from keyrung_infra.provider.key_cryptoperiod import CRYPTOPERIOD_DAYS, overdue_advice, timed
 from keyrung_infra.provider.key_line import (
     copy_failures,
     declared_line,
@@ -88,6 +89,7 @@ class Key:
             optional=True,
             on_change=OnChange.REPLACE,
         ),
+        "cryptoperiodDays": CRYPTOPERIOD_DAYS,
         "deletionProtection": Property(
             type="boolean", description="Whether deleting or replacing the key is refused.", default=True
         ),
@@ -129,8 +131,8 @@ class Key:
             refusal = algorithm_refusal(Purpose(str(purpose)), str(algorithm))
             if refusal is not None:
                 failures.append(Failure(property="algorithm", reason=refusal))
-        for name, least in (("generation", 1), ("publishSeconds", 0), ("overlapSeconds", 0)):
-            value = inputs[name]
+        for name, least in (("generation", 1), ("publishSeconds", 0), ("overlapSeconds", 0), ("cryptoperiodDays", 1)):
+            value = inputs.get(name)
             if isinstance(value, int) and value < least:
                 failures.append(Failure(property=name, reason=f"{name} starts at {least}"))
         failures += key_escrow.failures(uri, inputs)
@@ -189,6 +191,7 @@ class Key:
         manager = self._backends.manager(line.uri.scheme)
         keeper = key_escrow.sealing_keeper(inputs.get("escrow"), self._backends)
         rows = bring_up_to_date(self._backends.provisioner(keeper), line, manager, holder=holder)
+        rows = timed(rows, inputs, self._backends.inventory())
         return str(line.uri), self._outputs(rows, holder, inputs.get("escrow"))
 
     def read(self, urn: str, resource_id: str, state: Values) -> Values:
@@ -242,13 +245,18 @@ class Key:
         key_escrow.follow(self._recorded(urn, state), state.get("escrow"), plan, self._backends)
         rotates = inputs["generation"] != state["generation"]
         if not rotates and not due_now(state, inputs, self._backends.now()):
-            return self._outputs(self._recorded(urn, state), holder, plan)
+            rows = timed(self._recorded(urn, state), inputs, self._backends.inventory())
+            return self._outputs(rows, holder, plan)
         line = declared_line(urn, inputs)
         published = [each.generation for each in stages(state)]
         manager = self._backends.manager(line.uri.scheme)
         provisioner = self._backends.provisioner(key_escrow.sealing_keeper(plan, self._backends))
         rows = bring_up_to_date(provisioner, line, manager, published=published, holder=holder)
-        return self._outputs(rows, holder, plan)
+        return self._outputs(timed(rows, inputs, self._backends.inventory()), holder, plan)
+
+    def overdue(self, state: Values, inputs: Values) -> list[str]:
+        """Warn of a generation whose cryptoperiod is nearly over, or over."""
+        return overdue_advice(state, inputs, self._backends.now())
 
     def delete(self, urn: str, state: Values) -> None:
         """Destroy every living generation, unless the key is protected."""

@@ -6,7 +6,7 @@ Checks, diffs and the schema are derived from the tables, so that a property is 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
 from keyrung_infra.provider.values import Plain
 
@@ -85,6 +85,15 @@ class Changes:
     def replaces(self) -> list[str]:
         """The properties that cannot be changed in place."""
         return [name for name, change in self.by_property.items() if change.kind is OnChange.REPLACE]
+
+
+@runtime_checkable
+class Ageing(Protocol):
+    """A kind of resource that can be past its time although nothing about it changes."""
+
+    def overdue(self, state: Values, inputs: Values) -> list[str]:
+        """Return what a person should know of the thing as it is, one sentence each; every diff shows it."""
+        ...
 
 
 class ResourceType(Protocol):

@@ -39,7 +39,7 @@ from keyrung_infra.provider.engine import Engine
 from keyrung_infra.provider.escrow import Escrow
 from keyrung_infra.provider.key import Key
 from keyrung_infra.provider.key_vault import KeyVault
-from keyrung_infra.provider.model import Changes, Failure, OnChange, ResourceType, Values
+from keyrung_infra.provider.model import Ageing, Changes, Failure, OnChange, ResourceType, Values
 from keyrung_infra.provider.policy_set import PolicySet
 from keyrung_infra.provider.schema import schema
 from keyrung_infra.provider.values import UNKNOWN, from_plain, plain_map, property_map
@@ -101,7 +101,10 @@ class KeyrungProvider(Provider):
     async def diff(self, request: DiffRequest) -> DiffResponse:
         """Say what changes, property by property."""
         state, inputs = plain_map(request.old_state), plain_map(request.new_inputs)
-        changes = diff(self._type(request.type), state, inputs, request.ignore_changes)
+        resource = self._type(request.type)
+        changes = diff(resource, state, inputs, request.ignore_changes)
+        if isinstance(resource, Ageing):
+            await self._advise(request.urn, resource.overdue(state, inputs))
         return DiffResponse(
             changes=bool(changes.by_property),
             replaces=changes.replaces,

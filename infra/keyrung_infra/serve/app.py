@@ -82,6 +82,7 @@ async def _maintain(parts: Parts) -> None:
 
 def _maintain_once(parts: Parts) -> None:
     try:
+        parts.records.overdue.look_if_due()
         parts.records.key_events.hand_over(parts.records.audit)
     finally:  # one event that the log refuses must not keep the store untidy and the log unsigned
         parts.verifier.maintain()

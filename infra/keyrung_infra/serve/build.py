@@ -11,6 +11,7 @@ from keyrung_infra.operator import operating_user
 from keyrung_infra.serve.evidence import EvidenceSigner
 from keyrung_infra.serve.key_watch import KeyWatch
 from keyrung_infra.serve.keys import ProvisionedSealer, open_sealer, open_signer
+from keyrung_infra.serve.overdue import OverdueCheck
 from keyrung_infra.serve.settings import Settings
 from keyrung_provisioners.api import KeyManager
 from keyrung_provisioners.inventory import KeyEvent
@@ -60,6 +61,7 @@ class Records:
     sealer: ProvisionedSealer
     key_events: KeyEvents = field(repr=False)
     evidence: EvidenceSigner
+    overdue: OverdueCheck
     watch: KeyWatch = field(repr=False)
 
 
@@ -102,6 +104,7 @@ def build_records(settings: Settings, root: Path) -> Records:
         sealer=open_sealer(settings.seed_key, _manager(settings, settings.seed_key.uri, root), watch),
         key_events=key_events,
         evidence=EvidenceSigner(inventory=SqliteInventory(inventory), signer=audit_signer),
+        overdue=OverdueCheck(inventory=SqliteInventory(inventory), now=clock.now),
         watch=watch,
     )
 

@@ -131,6 +131,7 @@ def test_a_secret_input_stays_secret(provider: KeyrungProvider) -> None:
         ("Key", {"copyTo": "transit:mount=m"}, "names no key"),
         ("Key", {"copyTo": "transit:mount=m;name=n"}, "only a signing key can prove its copy"),
         ("Key", {"copyTo": "transit:mount=m;name=n", "escrow": PLAN}, "either an escrow or a copy"),
+        ("Key", {"cryptoperiodDays": 0}, "cryptoperiodDays starts at 1"),
         ("Key", {"escrow": {"threshold": 2}}, "escrow.custodians is missing"),
         ("Key", {"escrow": {**PLAN, "treshold": 2}}, "no member of escrow called treshold; did you mean threshold?"),
         ("Key", {"escrow": {**PLAN, "custodians": ["age1x", 5]}}, "escrow.custodians must be of type array"),
