@@ -23,9 +23,10 @@ _PAYLOAD_MEMBERS = {"v", "shard", "seq", "head", "time"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint:
-    """What a good signature says: the record `seq` of `shard` has the hash `head`."""
+    """What a good signature of `key_id` says: the record `seq` of `shard` has the hash `head`."""
 
     line: int
+    key_id: str
     shard: str
     seq: int
     head: str
@@ -51,7 +52,7 @@ def open_checkpoint(data: bytes, *, line: int, keys: Mapping[str, PublicKey]) ->
     key = _signer(header, keys)
     if not key.verifies(signature, f"{parts[0]}.{parts[1]}".encode("ascii")):  # RFC 7515 5.2 step 8
         raise CheckpointError("its signature is wrong", code="bad-signature")
-    return _statement(payload_bytes, line)
+    return _statement(payload_bytes, line, key.key_id)
 
 
 def _signer(header: JsonValue, keys: Mapping[str, PublicKey]) -> PublicKey:
@@ -67,7 +68,7 @@ def _signer(header: JsonValue, keys: Mapping[str, PublicKey]) -> PublicKey:
     return key
 
 
-def _statement(payload_bytes: bytes, line: int) -> Checkpoint:
+def _statement(payload_bytes: bytes, line: int, key_id: str) -> Checkpoint:
     try:
         payload = load_canonical(payload_bytes)
     except NotCanonicalError as error:
@@ -85,7 +86,7 @@ def _statement(payload_bytes: bytes, line: int) -> Checkpoint:
         or parse_time(time) is None
     ):
         raise CheckpointError("its payload has a value that the format does not allow", code="bad-checkpoint")
-    return Checkpoint(line=line, shard=shard, seq=int(str(seq)), head=str(head), time=time)
+    return Checkpoint(line=line, key_id=key_id, shard=shard, seq=int(str(seq)), head=str(head), time=time)
 
 
 def compare(

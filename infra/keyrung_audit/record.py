@@ -13,6 +13,7 @@ from keyrung_audit.errors import NotCanonicalError, RecordError
 
 FORMAT_VERSION = 1
 GENESIS_EVENT = "log.opened"
+HAND_OVER_EVENT = "audit-key.handed-over"
 GENESIS_PREV = "0" * 64
 # A record is a few hundred bytes; its attributes come from a request body that the verifier bounds far below this.
 MAX_LINE_BYTES = 256 * 1024
@@ -39,6 +40,7 @@ LIFECYCLE_EVENTS = frozenset(
 )
 EVENTS = LIFECYCLE_EVENTS | {
     GENESIS_EVENT,
+    HAND_OVER_EVENT,
     "policy.loaded",
     "policy.refused",
     "credential.added",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 
 from keyrung_audit.chain import Entry, find_breaks
 from keyrung_audit.checkpoints import Checkpoint, compare, open_checkpoint
 from keyrung_audit.errors import CheckpointError, PublicKeyError, RecordError
+from keyrung_audit.handover import HandOver, hand_over, trusted_keys
 from keyrung_audit.keys import PublicKey
 from keyrung_audit.pair import KeyHistory, pair_finding
 from keyrung_audit.record import GENESIS_EVENT, Record, digest, is_sha256, parse_record
@@ -24,16 +25,20 @@ def verify(lines: Iterable[bytes], checkpoints: Iterable[bytes], keys: Sequence[
     after the newest checkpoint are chained but not signed yet (`Report.unsigned_count`), and an old copy of the log
     put back together with an equally old copy of the checkpoints is seen only by who remembers a later head.
 
+    One generation of the audit key is enough: a hand-over that a good checkpoint covers leads to the others.
+
     Raises:
         PublicKeyError: No key was given, so nothing could vouch for the log.
     """
     if not keys:
         raise PublicKeyError("Give the public audit key: without it nothing vouches for the log.")
-    by_id = {key.key_id: key for key in keys}
-    reading = _Reading(by_id)
+    reading, statements = _Reading(), list(checkpoints)
     for number, line in enumerate(lines, start=1):
         reading.take(line, number)
-    good, checkpoint_findings = _open_all(checkpoints, by_id)
+    digests = {entry.seq: entry.digest for entry in reading.entries if entry.seq is not None}
+    trusted = trusted_keys(keys, reading.hand_overs, statements, digests)
+    reading.check_genesis_key(trusted)
+    good, checkpoint_findings = _open_all(statements, trusted)
     compared, signed_seq = compare(reading.entries, good, shard=reading.shard)
     findings = reading.findings + find_breaks(reading.entries) + checkpoint_findings + compared
     if not reading.entries:
@@ -60,8 +65,9 @@ def verify(lines: Iterable[bytes], checkpoints: Iterable[bytes], keys: Sequence[
 class _Reading:
     """What one pass over the lines gathers."""
 
-    def __init__(self, keys: dict[str, PublicKey]) -> None:
-        self._keys = keys
+    def __init__(self) -> None:
+        self._genesis: tuple[Record, int] | None = None
+        self.hand_overs: list[HandOver] = []
         self.entries: list[Entry] = []
         self.findings: list[Finding] = []
         self.notes: list[Finding] = []
@@ -79,6 +85,7 @@ class _Reading:
             return
         self.entries.append(Entry(line=number, digest=digest(line), seq=record.seq, prev=record.prev))
         self._check_genesis(record, number)
+        self._take_hand_over(record, number)
         self._check_shard(record, number)
         self._note_time(record, number)
         finding = pair_finding(self.history, record, number)
@@ -95,8 +102,22 @@ class _Reading:
             self._find(
                 "bad-genesis", "its detail must be exactly the audit key's thumbprint and a salt", record, number
             )
-        elif opens and record.detail["audit_key"] not in self._keys:
-            self._find("wrong-genesis-key", "it names another audit key than the one given", record, number)
+        elif opens:
+            self._genesis = record, number
+
+    def check_genesis_key(self, trusted: Mapping[str, PublicKey]) -> None:
+        """Find a log that began with a key that none of the given ones leads to."""
+        if self._genesis is not None and self._genesis[0].detail["audit_key"] not in trusted:
+            self._find("wrong-genesis-key", "it names another audit key than the one given", *self._genesis)
+
+    def _take_hand_over(self, record: Record, number: int) -> None:
+        try:
+            found = hand_over(record)
+        except PublicKeyError as error:
+            self._find("bad-hand-over", str(error), record, number)
+            return
+        if found is not None:
+            self.hand_overs.append(found)
 
     def _check_shard(self, record: Record, number: int) -> None:
         self.shard = record.shard if self.shard is None else self.shard

@@ -1,6 +1,7 @@
 """Puts together the verifier's configuration from what the stack declares and what its keys turned out to be."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pulumi
 
@@ -8,6 +9,9 @@ from keyrung_infra.resources import Key
 from keyrung_infra.settings import StackSettings
 from keyrung_provisioners.api import Purpose
 from keyrung_provisioners.encoding import public_jwk
+from keyrung_provisioners.states import KeyState
+
+Generations = Sequence[Mapping[str, Any]]
 
 
 def verifier_document(
@@ -15,24 +19,22 @@ def verifier_document(
 ) -> pulumi.Output[str]:
     """Return the configuration (JSON) once every key is known."""
     folder = settings.state_folder
-    policy, audit, seed = (
-        keys[purpose] for purpose in (Purpose.POLICY_SIGNING, Purpose.AUDIT_SIGNING, Purpose.CREDENTIAL_SEED)
-    )
+    audit = keys[Purpose.AUDIT_SIGNING].generations
     return pulumi.Output.json_dumps(
         {
             "issuer": settings.issuer,
             "tls": {"certificate": f"{folder}/tls/server.pem", "key": f"{folder}/tls/server-key.pem"},
             "store": f"{folder}/verifier/store.db",
             "inventory": f"{folder}/inventory.db",
-            "policy": {"bundle": bundle_path, "keys": _trusted(policy)},
+            "policy": {"bundle": bundle_path, "keys": keys[Purpose.POLICY_SIGNING].generations.apply(_trusted)},
             "audit": {
                 "store": f"{folder}/verifier/store.db",
                 "checkpoints": f"{folder}/verifier/checkpoints.jsonl",
-                "keys": [audit.public_key_pem.apply(public_jwk)],
+                "keys": audit.apply(_public_keys),
             },
-            "assertion_key": _signing_key(keys[Purpose.ASSERTION_SIGNING]),
-            "audit_key": _signing_key(audit),
-            "seed_key": {"uri": seed.uri, "generation": seed.generation},
+            "assertion_keys": keys[Purpose.ASSERTION_SIGNING].generations.apply(_signing_keys),
+            "audit_keys": audit.apply(_signing_keys),
+            "seed_keys": keys[Purpose.CREDENTIAL_SEED].generations.apply(_sealing_keys),
             "clients": settings.clients,
             "backends": settings.verifier_backends,
         },
@@ -41,17 +43,39 @@ def verifier_document(
     )
 
 
-def _signing_key(key: Key) -> dict[str, pulumi.Input[object]]:
+def _signing_keys(generations: Generations) -> list[dict[str, Any]]:
+    return [
+        {**_key(each), "thumbprint": each["thumbprint"], "jwk": public_jwk(each["public_key_pem"])}
+        for each in _made(generations)
+    ]
+
+
+def _sealing_keys(generations: Generations) -> list[dict[str, Any]]:
+    return [_key(each) for each in _made(generations)]
+
+
+def _key(generation: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        "uri": key.uri,
-        "generation": key.generation,
-        "state": key.state,
-        "thumbprint": key.thumbprint,
-        "jwk": key.public_key_pem.apply(public_jwk),
+        "uri": generation["uri"],
+        "generation": int(generation["generation"]),
+        "state": generation["state"],
+        "use_not_before": generation["useNotBefore"],
     }
 
 
-def _trusted(key: Key) -> pulumi.Output[dict[str, dict[str, str]]]:
-    return pulumi.Output.all(key.thumbprint, key.public_key_pem).apply(
-        lambda values: {values[0]: public_jwk(values[1])}
-    )
+def _trusted(generations: Generations) -> dict[str, dict[str, str]]:
+    """Return the public keys whose signature counts: the next generation's too, the last one's until it is over."""
+    counts = {KeyState.ACTIVE, KeyState.DEACTIVATED}
+    return {
+        each["thumbprint"]: public_jwk(each["public_key_pem"]) for each in _made(generations) if each["state"] in counts
+    }
+
+
+def _public_keys(generations: Generations) -> list[dict[str, str]]:
+    """Return every public key there ever was: old records stay to be verified."""
+    return [public_jwk(each["public_key_pem"]) for each in _made(generations)]
+
+
+def _made(generations: Generations) -> Generations:
+    """Return those that were ever fit for use; one that was given up before has no public key that counts."""
+    return [each for each in generations if each["useNotBefore"]]

@@ -176,9 +176,11 @@ def _issue(
         action=challenge.action,
     )
     # From here on the record is about the assertion: a key that fails is recorded as one that was not issued.
-    call.learn(event="assertion.issued", key=key_facts(core.signer), jti=claims.jti)
+    call.learn(event="assertion.issued", jti=claims.jti)
     try:
-        token = assertion.sign(claims, core.signer)
+        signer = core.signers.current()  # once, so that the record names the generation that signs
+        call.learn(key=key_facts(signer))
+        token = assertion.sign(claims, signer)
     except SigningFailedError as error:
         raise UnavailableError("signer") from error
     earned = KeepAssertion(

@@ -7,17 +7,17 @@ ids as hashes. Signed checkpoints say in a second file what the log ended in.
 
 import hashlib
 import hmac
-import json
 import logging
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
 from keyrung_policies.canonical import canonical_bytes
 from keyrung_policies.model import Value
+from keyrung_verifier.audit_end import LogEnd, genesis_detail, utc_text
 from keyrung_verifier.checkpoints import CheckpointFile
 from keyrung_verifier.errors import AuditTailError, SigningFailedError
+from keyrung_verifier.generations import SigningLine
 from keyrung_verifier.key_events import KeyEvent, parse_key_event
 from keyrung_verifier.limits import CHECKPOINT_RECORDS, CHECKPOINT_RETRY_SECONDS, CHECKPOINT_SECONDS
 from keyrung_verifier.protocols import Clock, Random, Signer
@@ -86,17 +86,12 @@ def key_facts(signer: Signer) -> dict[str, str | int | None]:
     }
 
 
-def utc_text(moment: datetime) -> str:
-    """Return the format's one spelling of a time."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
 class AuditWriter:
     """Commits changes together with their records; safe for several threads and processes on one store.
 
     Args:
         store: Where changes and records go.
-        signer: The audit key; it signs checkpoints and nothing else.
+        signers: The generations of the audit key; they sign checkpoints and nothing else.
         checkpoints: The second place.
         clock: Gives each record its time; order comes from the number, not from the time.
         random: Gives the log its salt, once.
@@ -106,7 +101,7 @@ class AuditWriter:
         self,
         *,
         store: Store,
-        signer: Signer,
+        signers: SigningLine,
         checkpoints: CheckpointFile,
         clock: Clock,
         random: Random,
@@ -114,8 +109,9 @@ class AuditWriter:
         checkpoint_seconds: int = CHECKPOINT_SECONDS,
     ) -> None:
         self._store = store
-        self._signer = signer
+        self._signers = signers
         self._checkpoints = checkpoints
+        self._end = LogEnd(store=store, signers=signers, checkpoints=checkpoints, clock=clock)
         self._clock = clock
         self._random = random
         self._checkpoint_records = checkpoint_records
@@ -134,13 +130,7 @@ class AuditWriter:
         """
         if self._store.audit_head() is None:
             self._write_genesis()
-        first = self._store.audit_line(0)
-        if first is None:
-            raise AuditTailError("the audit log has no first record; run `keyrung audit verify`")
-        try:
-            self._salt = bytes.fromhex(json.loads(first)["detail"]["salt"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise AuditTailError("the first record of the audit log is damaged; run `keyrung audit verify`") from error
+        self._salt = bytes.fromhex(genesis_detail(self._store)["salt"])
         last = self._checkpoints.last()
         if last is not None:
             line = self._store.audit_line(last.seq)
@@ -227,23 +217,20 @@ class AuditWriter:
             self._lock.release()
 
     def _sign_head(self) -> None:
-        with self._checkpoints.locked():
-            # Read under the lock, so that a later checkpoint never speaks of an earlier record, and compared with the
-            # line itself before it is signed.
-            head = self._store.audit_head()
-            if head is None or head[0] <= self._checkpoints.last_seq():
-                return
-            now = self._clock.now()
-            self._checkpoints.append(self._signer, shard=SHARD, seq=head[0], head=head[1], time=utc_text(now))
-            self._signed_seq, self._signed_at_seconds = head[0], now.timestamp()
+        signed_seq = self._end.sign(self._commit_hand_over)
+        if signed_seq is not None:
+            self._signed_seq, self._signed_at_seconds = signed_seq, self._clock.now().timestamp()
+
+    def _commit_hand_over(self, detail: Mapping[str, str]) -> None:
+        self.commit([Entry(event="audit-key.handed-over", outcome="success", actor="keyrung", detail=detail)])
 
     def _write_genesis(self) -> None:
-        salt = self._random.token_bytes(SALT_BYTES)
+        salt, signer = self._random.token_bytes(SALT_BYTES), self._signers.current()
         entry = Entry(
             event="log.opened",
             actor="keyrung",
-            key=key_facts(self._signer),
-            detail={"audit_key": self._signer.key_id, "salt": salt.hex()},
+            key=key_facts(signer),
+            detail={"audit_key": signer.key_id, "salt": salt.hex()},
         )
         self._salt = salt
         mark = ConsumeOnce(kind="audit-genesis", key=SHARD, keep_until_seconds=FOREVER_SECONDS)

@@ -25,10 +25,11 @@ TAIL_BYTES = 4096
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint:
-    """What a line states: record `seq` has the hash `head`."""
+    """What a line states: record `seq` has the hash `head`; `key_id` names who signed it."""
 
     seq: int
     head: str
+    key_id: str
 
 
 class CheckpointFile:
@@ -63,15 +64,12 @@ class CheckpointFile:
         if not lines:
             return None
         try:
-            payload = json.loads(jws.decode_base64url(lines[-1].decode("ascii").split(".")[1]))
-            return Checkpoint(seq=int(payload["seq"]), head=str(payload["head"]))
+            header, payload = (
+                json.loads(jws.decode_base64url(part)) for part in lines[-1].decode("ascii").split(".")[:2]
+            )
+            return Checkpoint(seq=int(payload["seq"]), head=str(payload["head"]), key_id=str(header["kid"]))
         except (ValueError, IndexError, KeyError, TypeError) as error:
             raise AuditTailError("the last audit checkpoint is damaged; run `keyrung audit verify`") from error
-
-    def last_seq(self) -> int:
-        """Return the number of the last record that was signed, -1 before the first."""
-        last = self.last()
-        return -1 if last is None else last.seq
 
     def append(self, signer: Signer, *, shard: str, seq: int, head: str, time: str) -> None:
         """Sign a statement and add it, durably; a line that does not fit whole is taken back.

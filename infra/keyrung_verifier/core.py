@@ -9,8 +9,9 @@ from msgspec import Struct
 from keyrung_verifier import assertion, models
 from keyrung_verifier.audit_writer import AuditWriter
 from keyrung_verifier.errors import MalformedRequestError, StrictFormError
+from keyrung_verifier.generations import SigningLine
 from keyrung_verifier.policy_source import PolicySource
-from keyrung_verifier.protocols import Clock, Random, Sealer, Signer
+from keyrung_verifier.protocols import Clock, Random, Sealer
 from keyrung_verifier.settings import VerifierSettings
 from keyrung_verifier.store.protocol import Credential, Store
 from keyrung_verifier.strict import convert, parse_object
@@ -25,7 +26,7 @@ class Core:
     settings: VerifierSettings = field(repr=False)
     policy_source: PolicySource
     store: Store
-    signer: Signer
+    signers: SigningLine
     sealer: Sealer
     audit: AuditWriter
     clock: Clock

@@ -76,6 +76,11 @@ class Sealer(Protocol):
         """Return the generation, from 1."""
         ...
 
+    @property
+    def state(self) -> str:
+        """Return the state after NIST SP 800-57, for instance `active`."""
+        ...
+
     def seal_many(self, items: Sequence[tuple[bytes, bytes]]) -> Sequence[str]:
         """Return each (secret, context) sealed, in this order; it opens only with the same context."""
         ...

@@ -16,9 +16,9 @@ from keyrung_verifier.callers import Caller, CallerRegistry
 from keyrung_verifier.calls import Call, CallRunner
 from keyrung_verifier.core import Core
 from keyrung_verifier.errors import CallerRefusedError, StoreError, UnavailableError
-from keyrung_verifier.keys import ACCEPTED_STATES, published
+from keyrung_verifier.generations import SigningLine
 from keyrung_verifier.policy_source import PolicySource
-from keyrung_verifier.protocols import Clock, Random, Sealer, Signer
+from keyrung_verifier.protocols import Clock, Random, Sealer
 from keyrung_verifier.settings import VerifierSettings
 from keyrung_verifier.store.protocol import Store
 
@@ -32,7 +32,7 @@ class Verifier:
         settings: What the deployment decides.
         policy_source: Gives the policy in force.
         store: Durable memory.
-        signer: The assertion key.
+        signers: The generations of the assertion key.
         sealer: The key that seals seeds.
         audit: Writes to the same store.
         clock: The server's time.
@@ -45,7 +45,7 @@ class Verifier:
         settings: VerifierSettings,
         policy_source: PolicySource,
         store: Store,
-        signer: Signer,
+        signers: SigningLine,
         sealer: Sealer,
         audit: AuditWriter,
         clock: Clock,
@@ -55,7 +55,7 @@ class Verifier:
             settings=settings,
             policy_source=policy_source,
             store=store,
-            signer=signer,
+            signers=signers,
             sealer=sealer,
             audit=audit,
             clock=clock,
@@ -63,7 +63,6 @@ class Verifier:
         )
         self._callers = CallerRegistry(settings.clients)
         self._runner = CallRunner(audit=audit, random=random)
-        self._keys = {signer.key_id: published(signer.public_jwk, key_id=signer.key_id, algorithm=signer.algorithm)}
 
     def start(self, *, key_events: Iterable[Mapping[str, object]] = ()) -> None:
         """Open the audit log, take in what happened to keys, record that this process serves, and sign a checkpoint.
@@ -133,13 +132,13 @@ class Verifier:
         """Use up an assertion for the request it was made for."""
         return self._runner.run(
             "assertion.spent",
-            lambda call: _plain(spending.spend(self._core, call, caller, body, keys=self._accepted_keys())),
+            lambda call: _plain(spending.spend(self._core, call, caller, body)),
             actor=caller.client_id,
         )
 
     def jwks(self) -> Answer:
         """Return the public keys that assertions verify with."""
-        return _plain(models.JsonWebKeySet(keys=list(self._accepted_keys().values())))
+        return _plain(models.JsonWebKeySet(keys=[dict(key) for key in self._core.signers.verifying().values()]))
 
     def authzen_configuration(self) -> Answer:
         """Return the metadata of the decision point."""
@@ -163,12 +162,8 @@ class Verifier:
         """Return an id for an answer that no call stands behind."""
         return self._runner.new_correlation_id()
 
-    def _accepted_keys(self) -> Mapping[str, dict[str, str]]:
-        """Return the keys whose signatures count now: a deactivated key's still do, a compromised one's never."""
-        return self._keys if self._core.signer.state in ACCEPTED_STATES else {}
-
     def _record_life(self, event: str) -> None:
-        entry = Entry(event=event, outcome="success", actor="keyrung", key=key_facts(self._core.signer))
+        entry = Entry(event=event, outcome="success", actor="keyrung", key=key_facts(self._core.signers.current()))
         self._core.audit.commit([entry])
         self._core.audit.checkpoint()
 

@@ -1,7 +1,5 @@
 """An assertion pays for one request, once: checked against the request at hand, then used up durably."""
 
-from collections.abc import Mapping
-
 from keyrung_verifier import assertion, models
 from keyrung_verifier.audit_writer import hash_id
 from keyrung_verifier.callers import Caller
@@ -12,14 +10,12 @@ from keyrung_verifier.limits import USED_MARK_SECONDS
 from keyrung_verifier.store.protocol import ConditionFailedError, ConsumeOnce, RequireEarned
 
 
-def spend(
-    core: Core, call: Call, caller: Caller, body: bytes, *, keys: Mapping[str, Mapping[str, str]]
-) -> models.AssertionSpent:
+def spend(core: Core, call: Call, caller: Caller, body: bytes) -> models.AssertionSpent:
     """Use up an assertion for the session and request it was made for."""
     asked = read_body(body, models.SpendRequest)
     request_digest = digest_of(asked.request)
     call.learn(session_id=asked.session.id, request_digest=request_digest)
-    claims = _checked(core, asked.assertion, caller, keys)
+    claims = _checked(core, asked.assertion, caller)
     call.learn(subject_id=claims.sub, action=claims.action, jti=claims.jti, policy_digest=claims.policy_digest)
     bundle = core.policy_source.current()
     call.learn(policy_version=bundle.version)
@@ -42,10 +38,14 @@ def spend(
     return models.AssertionSpent(spent=True, sub=claims.sub, acr=claims.acr, auth_time=claims.auth_time, jti=claims.jti)
 
 
-def _checked(core: Core, text: str, caller: Caller, keys: Mapping[str, Mapping[str, str]]) -> assertion.Claims:
+def _checked(core: Core, text: str, caller: Caller) -> assertion.Claims:
     try:
         return assertion.verify(
-            text, keys=keys, issuer=core.settings.issuer, audience=caller.audience, now=core.clock.now()
+            text,
+            keys=core.signers.verifying(),
+            issuer=core.settings.issuer,
+            audience=caller.audience,
+            now=core.clock.now(),
         )
     except AssertionInvalidError as error:
         raise AssertionRefusedError(error.reason) from error

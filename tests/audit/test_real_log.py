@@ -26,7 +26,8 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 def write_config(world: World) -> None:
     """Write what the stack deploys; the audit command needs its member `audit` only, but reads it strictly."""
-    name = {"uri": AUDIT_KEY.key_uri, "generation": 1, "state": "active", "thumbprint": AUDIT_KEY.key_id}
+    one = {"uri": AUDIT_KEY.key_uri, "generation": 1, "state": "active", "use_not_before": "2026-01-01T00:00:00+00:00"}
+    key = one | {"thumbprint": AUDIT_KEY.key_id, "jwk": AUDIT_KEY.public_jwk}
     document = {
         "issuer": "https://localhost:1",
         "tls": {"certificate": "c", "key": "k"},
@@ -38,9 +39,9 @@ def write_config(world: World) -> None:
             "checkpoints": ".keyrung/verifier/checkpoints.jsonl",
             "keys": [AUDIT_KEY.public_jwk],
         },
-        "assertion_key": name | {"jwk": AUDIT_KEY.public_jwk},
-        "audit_key": name | {"jwk": AUDIT_KEY.public_jwk},
-        "seed_key": {"uri": "u", "generation": 1},
+        "assertion_keys": [key],
+        "audit_keys": [key],
+        "seed_keys": [one],
         "clients": [{"client_id": "c", "audience": "a", "secret": "file:s"}],
         "backends": {},
     }

@@ -66,7 +66,7 @@ def _item() -> dict[str, str]:
 
 def test_importing_ten_thousand_credentials(deployed: Project) -> None:
     settings = read_settings(deployed.root / DEFAULT_CONFIG)
-    uri, client = KeyUri.parse(settings.seed_key.uri), _client(settings, deployed.root)
+    uri, client = KeyUri.parse(settings.seed_keys[0].uri), _client(settings, deployed.root)
     seal = client.secrets.transit.encrypt_data
 
     def batched() -> None:

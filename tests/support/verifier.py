@@ -23,8 +23,9 @@ from keyrung_verifier.checkpoints import CheckpointFile
 from keyrung_verifier.credentials import Credentials
 from keyrung_verifier.entry import Reply, WebRequest, serve
 from keyrung_verifier.factors.totp import code_at, step_of
+from keyrung_verifier.generations import Generation, SigningLine
 from keyrung_verifier.policy_source import FilePolicySource
-from keyrung_verifier.protocols import Random, Signer
+from keyrung_verifier.protocols import Clock, Random, Signer
 from keyrung_verifier.service import Verifier
 from keyrung_verifier.settings import VerifierSettings
 from keyrung_verifier.store.protocol import Store
@@ -66,10 +67,10 @@ class UnsafeTestKey:
     """A P-256 key in this process's memory; meets the `Signer` Protocol. For tests only."""
 
     algorithm = "ES256"
-    generation = 1
     state = "active"
 
-    def __init__(self, name: str, *, secret: int | None = None) -> None:
+    def __init__(self, name: str, *, secret: int | None = None, generation: int = 1) -> None:
+        self.generation = generation
         # A fixed secret lets several processes share one key.
         number = secret or int.from_bytes(hashlib.sha256(name.encode()).digest())
         self.private = ec.derive_private_key(number, ec.SECP256R1())
@@ -96,6 +97,7 @@ class UnsafeTestSealer:
 
     key_uri = "software:name=seeds"
     generation = 1
+    state = "active"
 
     def __init__(self) -> None:
         self._cipher = AESGCM(hashlib.sha256(b"seal").digest())
@@ -117,6 +119,11 @@ class UnsafeTestSealer:
 ASSERTION_KEY = UnsafeTestKey("assertion")
 AUDIT_KEY = UnsafeTestKey("audit")
 POLICY_KEY = UnsafeTestKey("policy")
+
+
+def one_generation(signer: Signer, clock: Clock) -> SigningLine:
+    """Return the line of a key that was never rotated."""
+    return SigningLine([Generation(key=signer, use_not_before=START - timedelta(days=1))], clock=clock)
 
 
 def key_events(key: UnsafeTestKey) -> list[dict[str, object]]:
@@ -181,6 +188,8 @@ class World:
         clock: SettableClock | None = None,
         signer: Signer = ASSERTION_KEY,
         audit_signer: Signer = AUDIT_KEY,
+        signers: SigningLine | None = None,
+        audit_signers: SigningLine | None = None,
         random: Random | None = None,
         store: Store | None = None,
         checkpoint_records: int = 100,
@@ -198,7 +207,7 @@ class World:
         self.store = store or SqliteStore(folder / "store.db")
         self.audit = AuditWriter(
             store=self.store,
-            signer=audit_signer,
+            signers=audit_signers or one_generation(audit_signer, self.clock),
             checkpoints=CheckpointFile(self.checkpoint_path),
             clock=self.clock,
             random=self.random,
@@ -216,7 +225,7 @@ class World:
             settings=self.settings,
             policy_source=self.policy_source,
             store=self.store,
-            signer=signer,
+            signers=signers or one_generation(signer, self.clock),
             sealer=self.sealer,
             audit=self.audit,
             clock=self.clock,

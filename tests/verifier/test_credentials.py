@@ -116,6 +116,7 @@ def test_a_credential_that_cannot_be_sealed_leaves_nothing(tmp_path: Path) -> No
     class Sealed:
         key_uri = "software:name=seeds"
         generation = 1
+        state = "active"
 
         def seal_many(self, items: Sequence[tuple[bytes, bytes]]) -> list[str]:
             raise RuntimeError("sealed")

@@ -49,7 +49,7 @@ def test_a_credential_revoked_while_the_assertion_is_signed_earns_nothing(
 ) -> None:
     totp = world.enrol_totp()
     challenge_id = world.challenge_id()
-    signer = world.verifier._core.signer
+    signer = world.verifier._core.signers.current()
     sign = signer.sign
 
     def signing(data: bytes) -> bytes:

@@ -84,6 +84,7 @@ def _maintain_once(parts: Parts) -> None:
     try:
         parts.records.overdue.look_if_due()
         parts.records.key_events.hand_over(parts.records.audit)
+        parts.follower.follow()
     finally:  # one event that the log refuses must not keep the store untidy and the log unsigned
         parts.verifier.maintain()
     parts.records.evidence.sign_waiting()

@@ -9,19 +9,18 @@ from pathlib import Path
 from keyrung_infra.inventory.sqlite import SqliteInventory
 from keyrung_infra.operator import operating_user
 from keyrung_infra.serve.evidence import EvidenceSigner
+from keyrung_infra.serve.follow import DeploymentFollower
 from keyrung_infra.serve.key_watch import KeyWatch
-from keyrung_infra.serve.keys import ProvisionedSealer, open_sealer, open_signer
+from keyrung_infra.serve.keys import DeployedKeys
 from keyrung_infra.serve.overdue import OverdueCheck
 from keyrung_infra.serve.settings import Settings
-from keyrung_provisioners.api import KeyManager
 from keyrung_provisioners.inventory import KeyEvent
-from keyrung_provisioners.registry import open_manager
 from keyrung_provisioners.sources import resolve
-from keyrung_provisioners.uri import KeyUri
 from keyrung_verifier.audit_writer import AuditWriter
 from keyrung_verifier.callers import Client
 from keyrung_verifier.checkpoints import CheckpointFile
 from keyrung_verifier.credentials import Credentials
+from keyrung_verifier.generations import SealingLine
 from keyrung_verifier.policy_source import FilePolicySource
 from keyrung_verifier.service import Verifier
 from keyrung_verifier.settings import VerifierSettings
@@ -58,7 +57,8 @@ class Records:
     audit: AuditWriter
     credentials: Credentials
     tickets: Tickets
-    sealer: ProvisionedSealer
+    sealer: SealingLine
+    keys: DeployedKeys = field(repr=False)
     key_events: KeyEvents = field(repr=False)
     evidence: EvidenceSigner
     overdue: OverdueCheck
@@ -67,11 +67,12 @@ class Records:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """The verifier and what else works on its store."""
+    """The verifier and what else works on its store; the follower takes in what a later `pulumi up` deploys."""
 
     issuer: str
     verifier: Verifier
     records: Records
+    follower: DeploymentFollower = field(repr=False)
 
 
 def build_records(settings: Settings, root: Path) -> Records:
@@ -84,12 +85,11 @@ def build_records(settings: Settings, root: Path) -> Records:
     """
     clock, random, operator = SystemClock(), SystemRandom(), operating_user()
     store, inventory = SqliteStore(root / settings.store), root / settings.inventory
-    audit_signer = open_signer(
-        settings.audit_key, _manager(settings, settings.audit_key.uri, root), KeyWatch(inventory)
-    )
+    keys = DeployedKeys(settings, root, clock)
+    audit_line = keys.audit_line(KeyWatch(inventory))
     audit = AuditWriter(
         store=store,
-        signer=audit_signer,
+        signers=audit_line,
         checkpoints=CheckpointFile(root / settings.audit.checkpoints),
         clock=clock,
         random=random,
@@ -101,40 +101,39 @@ def build_records(settings: Settings, root: Path) -> Records:
         audit=audit,
         credentials=Credentials(store=store, audit=audit, clock=clock, random=random, operator=operator),
         tickets=Tickets(store=store, audit=audit, clock=clock, random=random, operator=operator),
-        sealer=open_sealer(settings.seed_key, _manager(settings, settings.seed_key.uri, root), watch),
+        sealer=keys.seed_line(watch),
+        keys=keys,
         key_events=key_events,
-        evidence=EvidenceSigner(inventory=SqliteInventory(inventory), signer=audit_signer),
+        evidence=EvidenceSigner(inventory=SqliteInventory(inventory), signers=audit_line),
         overdue=OverdueCheck(inventory=SqliteInventory(inventory), now=clock.now),
         watch=watch,
     )
 
 
-def build(settings: Settings, root: Path) -> Parts:
-    """Return the verifier of ``settings``; raises what `build_records` raises."""
+def build(settings: Settings, root: Path, config: Path) -> Parts:
+    """Return the verifier of ``settings``, which follows the file ``config``; raises what `build_records` raises."""
     records = build_records(settings, root)
     clock = SystemClock()
     issuer = resolve(settings.issuer, root=root)
+    policy_source = FilePolicySource(
+        root / settings.policy.bundle,
+        trusted_keys=settings.policy.keys,
+        store=records.store,
+        audit=records.audit,
+        clock=clock,
+    )
     verifier = Verifier(
         settings=VerifierSettings(public_url=issuer, clients=_clients(settings, root)),
-        policy_source=FilePolicySource(
-            root / settings.policy.bundle,
-            trusted_keys=settings.policy.keys,
-            store=records.store,
-            audit=records.audit,
-            clock=clock,
-        ),
+        policy_source=policy_source,
         store=records.store,
-        signer=open_signer(settings.assertion_key, _manager(settings, settings.assertion_key.uri, root), records.watch),
+        signers=records.keys.assertion_line(records.watch),
         sealer=records.sealer,
         audit=records.audit,
         clock=clock,
         random=SystemRandom(),
     )
-    return Parts(issuer=issuer, verifier=verifier, records=records)
-
-
-def _manager(settings: Settings, uri: str, root: Path) -> KeyManager:
-    return open_manager(KeyUri.parse(uri).scheme, settings.backends, root=root)
+    follower = DeploymentFollower(config, keys=records.keys, policy_source=policy_source)
+    return Parts(issuer=issuer, verifier=verifier, records=records, follower=follower)
 
 
 def _clients(settings: Settings, root: Path) -> list[Client]:

@@ -11,7 +11,7 @@ from keyrung_policies.jws import FlattenedJws, encode_base64url, serialise_flatt
 from keyrung_provisioners.evidence import TYPE
 from keyrung_provisioners.inventory import Inventory
 from keyrung_verifier.assertion import sign_checked
-from keyrung_verifier.protocols import Signer
+from keyrung_verifier.generations import SigningLine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,7 +19,7 @@ class EvidenceSigner:
     """Signs the statements that wait in ``inventory`` with the audit key."""
 
     inventory: Inventory
-    signer: Signer = field(repr=False)
+    signers: SigningLine = field(repr=False)
 
     def sign_waiting(self) -> int:
         """Sign each waiting statement, and return how many there were; raise `SigningFailedError` if the key fails."""
@@ -29,8 +29,9 @@ class EvidenceSigner:
         return len(waiting)
 
     def _signed(self, statement: bytes) -> bytes:
-        header = canonical_bytes({"alg": self.signer.algorithm, "kid": self.signer.key_id, "typ": TYPE})
+        signer = self.signers.current()
+        header = canonical_bytes({"alg": signer.algorithm, "kid": signer.key_id, "typ": TYPE})
         payload, protected = encode_base64url(statement), encode_base64url(header)
         unsigned = FlattenedJws(payload=payload, protected=protected, signature="")
-        signature = encode_base64url(sign_checked(self.signer, unsigned.signing_input()))
+        signature = encode_base64url(sign_checked(signer, unsigned.signing_input()))
         return serialise_flattened(FlattenedJws(payload=payload, protected=protected, signature=signature))

@@ -1,17 +1,21 @@
 """Provisioned keys as the verifier wants them: opened by URI, refused when they are not the declared ones."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import cast
 
 from keyrung_infra.errors import InfraError
 from keyrung_infra.serve.key_watch import KeyWatch
-from keyrung_infra.serve.settings import SealingKey, SigningKey
-from keyrung_provisioners import encoding
-from keyrung_provisioners.algorithms import algorithm
+from keyrung_infra.serve.settings import SealingKey, Settings, SigningKey
+from keyrung_policies import jws
 from keyrung_provisioners.api import Capability, KeyManager, Sealing, Signing
+from keyrung_provisioners.registry import open_manager
 from keyrung_provisioners.states import KeyState
 from keyrung_provisioners.uri import KeyUri
+from keyrung_verifier.generations import Generation, SealingLine, SigningLine
+from keyrung_verifier.keys import public_members, thumbprint
+from keyrung_verifier.protocols import Clock, Sealer, Signer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +52,11 @@ class ProvisionedSealer:
     sealing: Sealing = field(repr=False)
     watch: KeyWatch = field(repr=False)
 
+    @property
+    def state(self) -> str:
+        """Return the state of the key as it is now."""
+        return self.watch.state(self.uri, self.generation).value
+
     def seal_many(self, items: Sequence[tuple[bytes, bytes]]) -> Sequence[str]:
         """Return each (plaintext, context) sealed, in this order; only an active key seals."""
         self.watch.require(self.uri, self.generation, KeyState.ACTIVE)
@@ -60,14 +69,17 @@ class ProvisionedSealer:
 
 
 def open_signer(key: SigningKey, manager: KeyManager, watch: KeyWatch) -> ProvisionedSigner:
-    """Return the signer for ``key``; the store must hold exactly the declared public key."""
+    """Return the signer for ``key``; of an active one the store must hold exactly the declared public key."""
     uri = KeyUri.parse(key.uri)
     if Capability.SIGNING not in manager.capabilities:
         raise InfraError(f"{uri} cannot sign", fix="declare a signing key in the stack")
-    found = manager.describe(uri)
-    if found.fingerprint != key.thumbprint or found.public_key_pem is None:
+    members = public_members(key.jwk)
+    if members is None or thumbprint(members) != key.thumbprint:
+        raise InfraError(f"{uri} is declared with a public key that is not the one named", fix="run `pulumi up`")
+    found = manager.describe(uri).fingerprint if key.state == KeyState.ACTIVE else key.thumbprint
+    if found != key.thumbprint:
         raise InfraError(
-            f"{uri} is declared with thumbprint {key.thumbprint}, and the store holds {found.fingerprint}",
+            f"{uri} is declared with thumbprint {key.thumbprint}, and the store holds {found}",
             fix="run `pulumi refresh` and find out who replaced it",
             uri=str(uri),
         )
@@ -76,8 +88,8 @@ def open_signer(key: SigningKey, manager: KeyManager, watch: KeyWatch) -> Provis
         key_uri=str(uri),
         key_id=key.thumbprint,
         generation=key.generation,
-        algorithm=algorithm(found.algorithm).jwa or "",
-        public_jwk=encoding.public_jwk(found.public_key_pem),
+        algorithm=jws.key_algorithm(members) or "",
+        public_jwk=members,
         signing=cast(Signing, manager),
         watch=watch,
     )
@@ -91,3 +103,56 @@ def open_sealer(key: SealingKey, manager: KeyManager, watch: KeyWatch) -> Provis
     return ProvisionedSealer(
         uri=uri, key_uri=str(uri), generation=key.generation, sealing=cast(Sealing, manager), watch=watch
     )
+
+
+class DeployedKeys:
+    """The lines of keys that a configuration names, each opened when it is asked for."""
+
+    def __init__(self, settings: Settings, root: Path, clock: Clock) -> None:
+        """Open the stores of ``settings``; relative paths start at ``root``."""
+        self._settings, self._root, self._clock = settings, root, clock
+        self._managers: dict[str, KeyManager] = {}
+        self._renewals: list[Callable[[Settings], None]] = []
+
+    def assertion_line(self, watch: KeyWatch) -> SigningLine:
+        """Return the generations of the assertion key."""
+        return self._signing_line(lambda settings: settings.assertion_keys, watch)
+
+    def audit_line(self, watch: KeyWatch) -> SigningLine:
+        """Return the generations of the audit key."""
+        return self._signing_line(lambda settings: settings.audit_keys, watch)
+
+    def seed_line(self, watch: KeyWatch) -> SealingLine:
+        """Return the generations of the key that seals seeds."""
+
+        def opened(settings: Settings) -> list[Generation[Sealer]]:
+            return [
+                Generation(key=open_sealer(key, self._manager(key.uri), watch), use_not_before=key.use_not_before)
+                for key in settings.seed_keys
+            ]
+
+        line = SealingLine(opened(self._settings), clock=self._clock)
+        self._renewals.append(lambda settings: line.renew(opened(settings)))
+        return line
+
+    def renew(self, settings: Settings) -> None:
+        """Take what a later deployment says about the keys that were asked for."""
+        for renew in self._renewals:
+            renew(settings)
+
+    def _signing_line(self, keys_of: Callable[[Settings], Sequence[SigningKey]], watch: KeyWatch) -> SigningLine:
+        def opened(settings: Settings) -> list[Generation[Signer]]:
+            return [
+                Generation(key=open_signer(key, self._manager(key.uri), watch), use_not_before=key.use_not_before)
+                for key in keys_of(settings)
+            ]
+
+        line = SigningLine(opened(self._settings), clock=self._clock)
+        self._renewals.append(lambda settings: line.renew(opened(settings)))
+        return line
+
+    def _manager(self, uri: str) -> KeyManager:
+        scheme = KeyUri.parse(uri).scheme
+        if scheme not in self._managers:
+            self._managers[scheme] = open_manager(scheme, self._settings.backends, root=self._root)
+        return self._managers[scheme]

@@ -29,7 +29,7 @@ def run(config: Path, root: Path, *, on_ready: Callable[[str], None]) -> None:
         VerifierError: If the log cannot be continued.
     """
     settings = read_settings(config)
-    parts = build(settings, root)
+    parts = build(settings, root, config)
     # uvicorn raises the signal that ended it once more; this way it ends the process in order, whichever it was.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with _listen(urlsplit(parts.issuer).port or _DEFAULT_HTTPS_PORT) as listener:

@@ -3,6 +3,7 @@
 It names keys, files and references to secrets, and holds public keys; no secret stands in it.
 """
 
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -22,21 +23,27 @@ class _Record(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Base: immutable, and a misspelt member is an error."""
 
 
+Moment = Annotated[datetime, Meta(tz=True)]
+
+
 class SigningKey(_Record, frozen=True):
-    """A provisioned signing key, by name and public half."""
+    """One generation of a provisioned signing key, by name and public half."""
 
     uri: Text
     generation: int
     state: Text
     thumbprint: Text
     jwk: dict[str, str]
+    use_not_before: Moment
 
 
 class SealingKey(_Record, frozen=True):
-    """A provisioned symmetric key."""
+    """One generation of a provisioned symmetric key."""
 
     uri: Text
     generation: int
+    state: Text
+    use_not_before: Moment
 
 
 class Tls(_Record, frozen=True):
@@ -76,6 +83,8 @@ class Settings(_Record, frozen=True):
         issuer: Public https URL, a literal or a reference; its port is the one to listen on.
         backends: Settings of the key stores, with the verifier's own credentials.
         inventory: The key inventory, whose events go into the audit log.
+        assertion_keys: Every generation, oldest first; of several active ones, the clock says which one signs. The same
+            holds for `audit_keys` and `seed_keys`.
     """
 
     issuer: Text
@@ -84,9 +93,9 @@ class Settings(_Record, frozen=True):
     inventory: Text
     policy: Policy
     audit: Audit
-    assertion_key: SigningKey
-    audit_key: SigningKey
-    seed_key: SealingKey
+    assertion_keys: Annotated[list[SigningKey], Meta(min_length=1)]
+    audit_keys: Annotated[list[SigningKey], Meta(min_length=1)]
+    seed_keys: Annotated[list[SealingKey], Meta(min_length=1)]
     clients: Annotated[list[Client], Meta(min_length=1)]
     backends: dict[str, str]
 

@@ -22,7 +22,9 @@ def wrong(settings: Settings, *, root: Path) -> list[str]:
         f"the client {name} is named twice; name each once" for name in sorted(set(names)) if names.count(name) > 1
     ]
     sentences += [_wrong_audience(client.client_id, client.audience) for client in settings.clients]
-    sentences += [_wrong_key(key.uri) for key in (settings.assertion_key, settings.audit_key, settings.seed_key)]
+    signing = [*settings.assertion_keys, *settings.audit_keys]
+    uris = [*(key.uri for key in signing), *(key.uri for key in settings.seed_keys)]
+    sentences += [_wrong_key(uri) for uri in uris]
     return [sentence for sentence in sentences if sentence]
 
 

@@ -92,9 +92,9 @@ def test_a_key_that_was_replaced_in_the_token_is_refused_with_both_thumbprints(d
     check_one_sentence(deployed.keyrung("serve", check=False), _KEY)
     pkcs11_tool(deployed, "--keypairgen", "--key-type", "EC:prime256v1", "--label", _KEY, "--usage-sign")
     done = deployed.keyrung("serve", check=False)
-    check_one_sentence(done, document["assertion_key"]["thumbprint"], "pulumi refresh")
+    check_one_sentence(done, document["assertion_keys"][0]["thumbprint"], "pulumi refresh")
     (other,) = {word.strip(":") for word in done.stderr.split() if len(word.strip(":")) == 43} - {
-        document["assertion_key"]["thumbprint"]
+        document["assertion_keys"][0]["thumbprint"]
     }
     assert other
 
