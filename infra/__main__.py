@@ -27,6 +27,8 @@ def key(purpose: Purpose, vault: KeyVault, algorithm: str = "P-256") -> Key:
         purpose=purpose,
         algorithm=algorithm,
         generation=settings.key_generation,
+        publish_seconds=settings.key_publish_seconds,
+        overlap_seconds=settings.key_overlap_seconds,
         deletion_protection=settings.protect_keys,
         opts=pulumi.ResourceOptions(depends_on=[vault]),
     )

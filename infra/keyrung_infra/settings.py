@@ -25,6 +25,8 @@ class StackSettings:
     issuer: str
     protect_keys: bool
     key_generation: int
+    key_publish_seconds: int
+    key_overlap_seconds: int
     bundle_lifetime_days: int
     allow_weaker_policies: bool
     verifier_backends: dict[str, str]
@@ -41,6 +43,8 @@ class StackSettings:
             issuer=config.require("issuer"),
             protect_keys=config.require_bool("protectKeys"),
             key_generation=config.require_int("keyGeneration"),
+            key_publish_seconds=config.require_int("keyPublishSeconds"),
+            key_overlap_seconds=config.require_int("keyOverlapSeconds"),
             bundle_lifetime_days=config.require_int("bundleLifetimeDays"),
             allow_weaker_policies=config.require_bool("allowWeakerPolicies"),
             verifier_backends=_object(config, "verifierBackends"),
