@@ -12,6 +12,7 @@ _COMMANDS = {
     "resume": (f"{_STATE}:resume", "Use a suspended key again."),
     "deactivate": (f"{_STATE}:deactivate", "End a key's use: from now on it only verifies and decrypts."),
     "compromise": (f"{_STATE}:compromise", "Say that a key may be in other hands: nothing uses it any more."),
+    "conformance": ("keyrung_infra.cli.key_conformance", "Put a vault through what every back end must pass."),
 }
 
 command = LazyGroup(table=_COMMANDS, name="key", help="List keys, prove them, and end or suspend their use.")

@@ -114,7 +114,7 @@ class Pkcs11KeyManager:
         def make(session: pkcs11.Session) -> KeyDescription:
             if spec.custody is not Custody.SOLE and (row.symmetric or row.name in quirks(session.token).unwrappable):
                 raise NotOfferedError(
-                    f"{spec.uri} is declared to leave the token, which does not wrap {row.name} keys",
+                    f"the token does not wrap {row.name} keys, so none can be declared to leave it",
                     fix="declare it without escrow or copy, or as P-256",
                     uri=str(spec.uri),
                 )

@@ -222,6 +222,10 @@ class TransitKeyManager:
 
     def _seal_batch(self, uri: KeyUri, items: Sequence[tuple[bytes, bytes]]) -> list[str]:
         def understand(answer: Mapping[str, Any]) -> list[str]:
+            if any("error" in result for result in answer["batch_results"]):  # a batch is answered, not refused
+                raise KeyRefusedError(
+                    f"the vault refused to seal with {uri}", fix="check what the key is for", uri=str(uri)
+                )
             return [str(result["ciphertext"]) for _item, result in zip(items, answer["batch_results"], strict=True)]
 
         batch = [{"plaintext": _b64(plaintext), "associated_data": _b64(context)} for plaintext, context in items]
