@@ -25,5 +25,5 @@ rules:
 
 def compiled(rules: str, *, beside: str = "", head: str = HEAD) -> Compiled:
     """Return a policy of these rules over common attributes and levels; ``beside`` are further sections."""
-    text = head + indent(dedent(rules), "  ") + dedent(beside)
+    text = head + indent(dedent(rules), "  ") + "\n" + dedent(beside)
     return compile_texts({"policy.yaml": text.encode()})

@@ -14,7 +14,7 @@ from keyrung_policies.analysis.differences import DeclarationDiff, Difference
 from keyrung_policies.analysis.encoding import NO_PLAN, Side, encode, relevant_attributes, space_for
 from keyrung_policies.analysis.errors import AnalysisLimitError, WitnessError
 from keyrung_policies.analysis.same import plan_key
-from keyrung_policies.analysis.solver import Deadline, UndecidedError, every, find, negate
+from keyrung_policies.analysis.solver import Deadline, Questions, UndecidedError, every, negate
 from keyrung_policies.analysis.strength import Verdict
 from keyrung_policies.analysis.witness import Moment
 from keyrung_policies.model import Attribute, Request, Value
@@ -68,7 +68,7 @@ class _Passing:
         if key not in self.known:
             encoding = encode(action, (self.policy,))
             side = Side(encoding=encoding, policy=self.policy, index=0)
-            model = find(encoding.facts, every([negate(side.denies)]), self.until)
+            model = Questions(encoding.facts, self.until).find(negate(side.denies))
             self.known[key] = None if model is None else encoding.request(model)
         moment = self.known[key]
         if moment is None:
@@ -92,9 +92,10 @@ def _examples(
 ) -> tuple[Value | None, Value | None]:
     """Return a value that only the first declaration admits, and one that only the second does."""
     space = space_for(name, declared)
+    questions = Questions(space.facts, until)
     examples = []
     for admitting, refusing in ((0, 1), (1, 0)):
-        model = find(space.facts, every([space.accepted(admitting), negate(space.accepted(refusing))]), until)
+        model = questions.find(every([space.accepted(admitting), negate(space.accepted(refusing))]))
         examples.append(None if model is None else space.value(model))
     return examples[0], examples[1]
 

@@ -20,11 +20,11 @@ from keyrung_policies.analysis.same import plan_key
 from keyrung_policies.analysis.solver import (
     Deadline,
     Formula,
+    Questions,
     UndecidedError,
     deadline,
     every,
     exclusive,
-    find,
     some,
 )
 from keyrung_policies.analysis.strength import Comparison, Verdict, compare, verdict_of
@@ -91,25 +91,22 @@ class Pair:
         base, head = (Side(encoding=encoding, policy=one, index=at) for at, one in enumerate((self.base, self.head)))
         # Requests that carry everything read best; the others are looked at where only they differ.
         plain = every([base.well_formed, head.well_formed, encoding.complete])
-        found = self._claims(encoding, weakenings(base, head), plain, lambda one: one.comparison.weaker)
-        found += self._claims(encoding, strengthenings(base, head), plain, lambda one: one.comparison.stronger)
+        asking = _Asking(encoding=encoding, questions=Questions(encoding.facts, self.until), plain=plain)
+        found = self._claims(asking, weakenings(base, head), lambda one: one.comparison.weaker)
+        found += self._claims(asking, strengthenings(base, head), lambda one: one.comparison.stronger)
         if not any(one.display for one in found):
-            other_text = self._show(encoding, shown_otherwise(base, head), plain)
+            other_text = self._show(asking, shown_otherwise(base, head))
             found += [] if other_text is None else [other_text]
         # A request that is weaker in one respect and stronger in another was found for both.
         return list({repr(one): one for one in found}.values())
 
     def _claims(
-        self,
-        encoding: Encoding,
-        claims: dict[str, Formula],
-        plain: Formula,
-        seen: Callable[[Difference], tuple[str, ...]],
+        self, asking: "_Asking", claims: dict[str, Formula], seen: Callable[[Difference], tuple[str, ...]]
     ) -> list[Difference]:
         """Return differences that show every one of the claims that can be shown."""
         found: list[Difference] = []
         still = dict(claims)
-        while still and (shown := self._show(encoding, some(list(still.values())), plain)) is not None:
+        while still and (shown := self._show(asking, some(list(still.values())))) is not None:
             named = [name for name in seen(shown) if name in still]
             if not named:
                 raise WitnessError
@@ -118,14 +115,10 @@ class Pair:
                 del still[name]
         return found
 
-    def _show(self, encoding: Encoding, claim: Formula, plain: Formula) -> Difference | None:
+    def _show(self, asking: "_Asking", claim: Formula) -> Difference | None:
         """Return a difference of the claimed kind, or None when no request shows one."""
-        model = find(encoding.facts, every([claim, plain]), self.until)
-        if model is None:
-            model = find(encoding.facts, claim, self.until)
-        if model is None:
-            return None
-        return self.simplified(encoding, encoding.request(model))
+        model = asking.questions.find(claim, rather=asking.plain)
+        return None if model is None else self.simplified(asking.encoding, asking.encoding.request(model))
 
     def simplified(self, encoding: Encoding, witness: Moment) -> Difference:
         """Return the difference that a request shows, as plain as it can be shown."""
@@ -158,6 +151,15 @@ class Pair:
     def _acrs(self) -> tuple[frozenset[str], frozenset[str]]:
         base, head = (frozenset(level.acr for level in one.document.levels.values()) for one in (self.base, self.head))
         return base, head
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Asking:
+    """One action's requests, ready to be asked about."""
+
+    encoding: Encoding
+    questions: Questions
+    plain: Formula
 
 
 def _display(decision: Decision) -> str | None:

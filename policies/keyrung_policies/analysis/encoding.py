@@ -180,7 +180,11 @@ class Side:
 
     def matches(self, rule_id: str) -> Formula:
         """Return that the condition of a rule holds, for a well-formed request."""
-        return self.encoding.condition(self.rule(rule_id).when)
+        return self._matching[rule_id]
+
+    @cached_property
+    def _matching(self) -> dict[str, Formula]:
+        return {rule.id: self.encoding.condition(self.rule(rule.id).when) for rule in rules_of(self.plan)}
 
     @cached_property
     def well_formed(self) -> Formula:

@@ -18,7 +18,7 @@ from keyrung_policies.analysis.actions import ActionClass, action_classes
 from keyrung_policies.analysis.aspects import shown_otherwise, strengthenings, weakenings
 from keyrung_policies.analysis.encoding import Side, encode, rules_of
 from keyrung_policies.analysis.errors import AnalysisLimitError
-from keyrung_policies.analysis.solver import Deadline, UndecidedError, deadline, every, exclusive, find, some
+from keyrung_policies.analysis.solver import Deadline, Questions, UndecidedError, deadline, every, exclusive, some
 from keyrung_policies.compile import Compiled
 from keyrung_policies.errors import Place, Problem, SourceError
 from keyrung_policies.levels import unmet_levels
@@ -122,7 +122,18 @@ class _Lints:
 
     def _is_possible(self, side: Side, parts: list[object]) -> bool:
         """Return whether a request that carries all that is needed can be like this."""
-        return find(side.encoding.facts, every([side.well_formed, *parts]), self.until) is not None
+        return self._questions(side).find(every(parts)) is not None
+
+    def _questions(self, side: Side) -> Questions:
+        known = self._asked.get(side.encoding.action)
+        if known is None:
+            known = Questions([*side.encoding.facts, side.well_formed], self.until)
+            self._asked[side.encoding.action] = known
+        return known
+
+    @cached_property
+    def _asked(self) -> dict[str, Questions]:
+        return {}
 
     def _decides(self, side: Side, rule_id: str) -> bool:
         other = Side(encoding=side.encoding, policy=side.policy, index=side.index, ignored=rule_id)

@@ -12,11 +12,11 @@ from keyrung_policies.analysis.errors import AnalysisLimitError, WitnessError
 from keyrung_policies.analysis.solver import (
     Deadline,
     Formula,
+    Questions,
     UndecidedError,
     deadline,
     every,
     exclusive,
-    find,
     negate,
     some,
 )
@@ -85,11 +85,12 @@ def _prove(policy: PolicySet, patterns: set[str], invariant: Invariant, until: D
             encoding = encode(action.example, (policy,), beside=(invariant.when,))
             side = Side(encoding=encoding, policy=policy, index=0)
             concerned = every([side.well_formed, encoding.complete, encoding.condition(invariant.when)])
-            model = find(encoding.facts, every([concerned, _broken(invariant, side)]), until)
+            questions = Questions([*encoding.facts, concerned], until)
+            model = questions.find(_broken(invariant, side))
             if model is not None:
                 example = _counterexample(policy, invariant, encoding, encoding.request(model))
                 return Proof(invariant=invariant, verdict=ProofVerdict.REFUTED, counterexample=example)
-            is_vacuous = is_vacuous and find(encoding.facts, concerned, until) is None
+            is_vacuous = is_vacuous and questions.find(every([])) is None
     except UndecidedError:
         return Proof(invariant=invariant, verdict=ProofVerdict.UNDECIDED, undecided="the time was over first")
     except AnalysisLimitError as error:

@@ -18,6 +18,7 @@ except ImportError as error:
 Formula: TypeAlias = Any
 Model: TypeAlias = Any
 
+# Compared by identity: every formula that is trivially true or false is one of these two.
 TRUE: Formula = z3.BoolVal(True)
 FALSE: Formula = z3.BoolVal(False)
 _MILLISECONDS = 1000
@@ -56,47 +57,64 @@ def exclusive() -> Iterator[None]:
         yield
 
 
-def find(facts: list[Formula], question: Formula, until: Deadline) -> Model | None:
-    """Return a model of the facts and the question, or None when there is none.
+class Questions:
+    """Questions about the requests for which some facts hold, all asked before one deadline."""
 
-    Raises:
-        UndecidedError: The time was over first.
-    """
-    left_milliseconds = until.left_milliseconds()
-    if z3.is_false(question):
-        return None
-    solver = z3.SolverFor("QF_LIA")
-    solver.set("timeout", left_milliseconds)
-    solver.add(*facts, question)
-    answer = solver.check()
-    if answer == z3.unsat:
-        return None
-    if answer == z3.sat:
-        return solver.model()
-    raise UndecidedError
+    def __init__(self, facts: list[Formula], until: Deadline) -> None:
+        self._solver = z3.SimpleSolver()
+        self._solver.add(*facts)
+        self._until = until
+
+    def find(self, claim: Formula, *, rather: Formula | None = None) -> Model | None:
+        """Return a model in which the claim holds, one in which ``rather`` holds too if there is any, or None.
+
+        Raises:
+            UndecidedError: The time was over first.
+        """
+        if claim is FALSE:
+            return None
+        self._solver.push()
+        try:
+            self._solver.add(claim)
+            model = self._check()
+            if model is None or rather is None:
+                return model
+            self._solver.add(rather)
+            return self._check() or model
+        finally:
+            self._solver.pop()
+
+    def _check(self) -> Model | None:
+        self._solver.set("timeout", self._until.left_milliseconds())
+        answer = self._solver.check()
+        if answer == z3.sat:
+            return self._solver.model()
+        if answer == z3.unsat:
+            return None
+        raise UndecidedError
 
 
 def every(parts: list[Formula]) -> Formula:
     """Return the conjunction; of nothing it is true."""
-    kept = [part for part in parts if not z3.is_true(part)]
-    if any(z3.is_false(part) for part in kept):
+    kept = [part for part in parts if part is not TRUE]
+    if any(part is FALSE for part in kept):
         return FALSE
     return TRUE if not kept else kept[0] if len(kept) == 1 else z3.And(kept)
 
 
 def some(parts: list[Formula]) -> Formula:
     """Return the disjunction; of nothing it is false."""
-    kept = [part for part in parts if not z3.is_false(part)]
-    if any(z3.is_true(part) for part in kept):
+    kept = [part for part in parts if part is not FALSE]
+    if any(part is TRUE for part in kept):
         return TRUE
     return FALSE if not kept else kept[0] if len(kept) == 1 else z3.Or(kept)
 
 
 def negate(part: Formula) -> Formula:
     """Return the negation."""
-    if z3.is_true(part):
+    if part is TRUE:
         return FALSE
-    return TRUE if z3.is_false(part) else z3.Not(part)
+    return TRUE if part is FALSE else z3.Not(part)
 
 
 def number(name: str) -> Formula:
