@@ -129,7 +129,7 @@ def render(template: Template, attributes: Mapping[str, Value]) -> str:
     Raises:
         DisplayError: An attribute the text shows is missing.
     """
-    return "".join(part if isinstance(part, str) else _fill(part, attributes) for part in template.parts)
+    return "".join([part if isinstance(part, str) else _fill(part, attributes) for part in template.parts])
 
 
 def _fill(field: Field, attributes: Mapping[str, Value]) -> str:

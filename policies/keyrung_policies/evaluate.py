@@ -9,12 +9,19 @@ leaving an attribute out is never a way round a rule.
 from datetime import datetime
 from typing import Literal
 
-from keyrung_policies.display import render
+from msgspec.structs import replace
+
+from keyrung_policies.display import Template, render
 from keyrung_policies.errors import DisplayError, EvaluationError
-from keyrung_policies.model import BINDINGS, Batch, Decision, Request, Require, Requirement
-from keyrung_policies.policy_set import Plan, PolicySet, RequirePlan, RulePlan
+from keyrung_policies.merging import merged_requirement
+from keyrung_policies.model import Decision, Request
+from keyrung_policies.operators import Attributes
+from keyrung_policies.policy_set import Merged, Plan, PolicySet, RequirePlan, RulePlan
 from keyrung_policies.values import describe
 
+# Combinations of rules whose merged requirement is kept for one action; far more than real traffic matches, and a bound
+# on what odd requests can make it keep.
+MAX_MERGED = 256
 DEFAULT_DENY = Decision(
     outcome="deny",
     requirement=None,
@@ -39,21 +46,34 @@ def evaluate(policy: PolicySet, request: Request, now: datetime) -> Decision:
     plan = policy.plan_for(request.action)
     if plan is None:
         return DEFAULT_DENY
-    faults = _attribute_faults(policy, plan, request)
-    if faults:
-        return Decision(outcome="deny", requirement=None, rule_ids=(), reasons=tuple(faults))
+    if not _fits(policy, plan, request.attributes):
+        return _faulty(policy, plan, request.attributes)
     attributes = request.attributes
     denying = [rule for rule in plan.denying if rule.holds(attributes, now)]
     if denying:
         return _decided("deny", denying)
     requiring = [rule for rule in plan.requiring if rule.holds(attributes, now)]
     if requiring:
-        return _step_up(policy, request, requiring)
+        return _step_up(policy, plan, request, requiring)
     allowing = [rule for rule in plan.allowing if rule.holds(attributes, now)]
     return _decided("allow", allowing) if allowing else DEFAULT_DENY
 
 
+def _fits(policy: PolicySet, plan: Plan, attributes: Attributes) -> bool:
+    checks = policy.checks
+    for name, value in attributes.items():
+        check = checks.get(name)
+        if check is not None and not check(value):
+            return False
+    for name, _ in plan.needed:  # noqa: SIM110 - a loop costs less than the generator that `all` would take
+        if name not in attributes:
+            return False
+    return True
+
+
 def _decided(outcome: Literal["allow", "deny"], rules: list[RulePlan]) -> Decision:
+    if len(rules) == 1 and rules[0].alone is not None:
+        return rules[0].alone
     return Decision(
         outcome=outcome,
         requirement=None,
@@ -62,64 +82,54 @@ def _decided(outcome: Literal["allow", "deny"], rules: list[RulePlan]) -> Decisi
     )
 
 
-def _attribute_faults(policy: PolicySet, plan: Plan, request: Request) -> list[str]:
-    attributes, checks = request.attributes, policy.checks
-    mismatched = [name for name, value in attributes.items() if name in checks and not checks[name](value)]
-    missing = [(name, rule_ids) for name, rule_ids in plan.needed if name not in attributes]
-    if not mismatched and not missing:
-        return []
-    declared = policy.document.attributes
-    faults = [f"attribute-mismatch: {name} must be {describe(declared[name])}" for name in mismatched]
-    faults += [f"attribute-missing: {name} is needed by {', '.join(rule_ids)}" for name, rule_ids in missing]
-    return sorted(faults)
+def _faulty(policy: PolicySet, plan: Plan, attributes: Attributes) -> Decision:
+    """Return the denial of a request that lacks attributes or has some of other values than declared."""
+    declared, checks = policy.document.attributes, policy.checks
+    faults = [
+        f"attribute-mismatch: {name} must be {describe(declared[name])}"
+        for name, value in attributes.items()
+        if name in checks and not checks[name](value)
+    ]
+    faults += [
+        f"attribute-missing: {name} is needed by {', '.join(rule_ids)}"
+        for name, rule_ids in plan.needed
+        if name not in attributes
+    ]
+    return Decision(outcome="deny", requirement=None, rule_ids=(), reasons=tuple(sorted(faults)))
 
 
-def _step_up(policy: PolicySet, request: Request, rules: list[RequirePlan]) -> Decision:
-    demands = [rule.require for rule in rules]
-    level = policy.order.join(tuple([demand.level for demand in demands]))
-    view = policy.views[level]
-    single_use = any([demand.single_use for demand in demands])
-    bound = {binding for demand in demands for binding in demand.bind}
+def _step_up(policy: PolicySet, plan: Plan, request: Request, rules: list[RequirePlan]) -> Decision:
+    if len(rules) == 1 and rules[0].alone is not None:
+        return rules[0].alone
     rule_ids = tuple([rule.id for rule in rules])
-    try:
-        display = _display(policy, request, rules)
-    except DisplayError as error:
-        reason = f"attribute-missing: {error.attribute} is needed by the display text of {', '.join(rule_ids)}"
-        return Decision(outcome="deny", requirement=None, rule_ids=(), reasons=(reason,))
-    return Decision(
-        outcome="step_up",
-        requirement=Requirement(
-            level=level,
-            acr=view.acr_values[0],
-            acr_values=view.acr_values,
-            any_of=view.any_of,
-            max_age_seconds=min([demand.max_age_seconds for demand in demands]),
-            bind=tuple([binding for binding in BINDINGS if binding in bound]),
-            display=display,
-            single_use=single_use,
-            batch=None if single_use else _smallest_batch(demands),
-        ),
-        rule_ids=rule_ids,
-        reasons=tuple([rule.reason for rule in rules]),
-    )
+    merged = plan.merged.get(rule_ids)
+    if merged is None:
+        merged = _merged(policy, rules, rule_ids)
+        if len(plan.merged) < MAX_MERGED:
+            plan.merged[rule_ids] = merged
+    return merged.decision if merged.display is None else _shown(merged, merged.display, request)
 
 
-def _smallest_batch(demands: list[Require]) -> Batch | None:
-    """Return the batch that no demand finds too large."""
-    batches = [demand.batch for demand in demands if demand.batch is not None]
-    if not batches:
-        return None
-    return Batch(
-        count=min([batch.count for batch in batches]),
-        within_seconds=min([batch.within_seconds for batch in batches]),
-    )
-
-
-def _display(policy: PolicySet, request: Request, rules: list[RequirePlan]) -> str | None:
-    """Return the text of the strictest rule that has one; among equals the first rule id wins."""
+def _merged(policy: PolicySet, rules: list[RequirePlan], rule_ids: tuple[str, ...]) -> Merged:
+    requirement = merged_requirement([rule.require for rule in rules], order=policy.order, views=policy.views)
+    reasons = tuple([rule.reason for rule in rules])
+    # The text of the strictest rule that has one; among equals that of the first rule id.
     rank = policy.order.rank
-    showing = [(-rank[rule.require.level], rule.id, rule.display) for rule in rules if rule.display is not None]
-    if not showing:
-        return None
-    _, _, template = min(showing, key=lambda entry: entry[:2])
-    return render(template, request.attributes)
+    showing = sorted((-rank[rule.require.level], rule.id) for rule in rules if rule.display is not None)
+    texts = {rule.id: rule.display for rule in rules}
+    return Merged(
+        decision=Decision(outcome="step_up", requirement=requirement, rule_ids=rule_ids, reasons=reasons),
+        requirement=requirement,
+        display=texts[showing[0][1]] if showing else None,
+    )
+
+
+def _shown(merged: Merged, template: Template, request: Request) -> Decision:
+    """Return the decision with its text filled from the request, or a denial if the request lacks what it shows."""
+    decision = merged.decision
+    try:
+        requirement = replace(merged.requirement, display=render(template, request.attributes))
+    except DisplayError as error:
+        reason = f"attribute-missing: {error.attribute} is needed by the display text of {', '.join(decision.rule_ids)}"
+        return Decision(outcome="deny", requirement=None, rule_ids=(), reasons=(reason,))
+    return replace(decision, requirement=requirement)

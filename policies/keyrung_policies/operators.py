@@ -5,7 +5,6 @@ exactly what `compile_condition` can compute without a type error. The same chec
 (with a place in a file) and the loader of a bundle (without one).
 """
 
-import operator
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from ipaddress import IPv4Network, IPv6Network
@@ -29,6 +28,7 @@ from keyrung_policies.model import (
     Not,
     OneOf,
     Ordered,
+    Ordering,
     SetAttribute,
     TextAttribute,
     TimeWindow,
@@ -58,11 +58,13 @@ TYPE_NAMES: dict[type[Attribute], str] = {
     IpAttribute: "ip",
     SetAttribute: "set",
 }
-ORDERING_FUNCTIONS: dict[str, Callable[[int, int], bool]] = {
-    "gt": operator.gt,
-    "gte": operator.ge,
-    "lt": operator.lt,
-    "lte": operator.le,
+# Written out, because a comparison inside the closure costs half of one through the `operator` module; that the value
+# is an integer was checked before.
+ORDERINGS_COMPILED: dict[Ordering, Callable[[str, int], Predicate]] = {
+    "gt": lambda name, bound: lambda attributes, _now: attributes[name] > bound,  # type: ignore[operator]
+    "gte": lambda name, bound: lambda attributes, _now: attributes[name] >= bound,  # type: ignore[operator]
+    "lt": lambda name, bound: lambda attributes, _now: attributes[name] < bound,  # type: ignore[operator]
+    "lte": lambda name, bound: lambda attributes, _now: attributes[name] <= bound,  # type: ignore[operator]
 }
 
 
@@ -187,11 +189,9 @@ def compile_condition(condition: Condition) -> Predicate:
     """Return a function that computes the condition for attributes that are present and of the right type."""
     match condition:
         case All(parts=parts):
-            every = tuple(compile_condition(part) for part in parts)
-            return lambda attributes, now: all(part(attributes, now) for part in every)
+            return _compile_all(tuple(compile_condition(part) for part in parts))
         case Any(parts=parts):
-            some = tuple(compile_condition(part) for part in parts)
-            return lambda attributes, now: any(part(attributes, now) for part in some)
+            return _compile_any(tuple(compile_condition(part) for part in parts))
         case Not(part=part):
             inner = compile_condition(part)
             return lambda attributes, now: not inner(attributes, now)
@@ -199,6 +199,31 @@ def compile_condition(condition: Condition) -> Predicate:
             return _compile_window(condition)
         case _:
             return _compile_test(condition)
+
+
+def _compile_all(parts: tuple[Predicate, ...]) -> Predicate:
+    if len(parts) == 2:  # noqa: PLR2004 - by far the most common number
+        first, second = parts
+        return lambda attributes, now: first(attributes, now) and second(attributes, now)
+
+    # A loop, because a generator costs more than the few tests it would run.
+    def every(attributes: Attributes, now: datetime) -> bool:
+        for part in parts:  # noqa: SIM110
+            if not part(attributes, now):
+                return False
+        return True
+
+    return every
+
+
+def _compile_any(parts: tuple[Predicate, ...]) -> Predicate:
+    def some(attributes: Attributes, now: datetime) -> bool:
+        for part in parts:  # noqa: SIM110
+            if part(attributes, now):
+                return True
+        return False
+
+    return some
 
 
 def _compile_test(test: AttributeTest) -> Predicate:
@@ -210,8 +235,7 @@ def _compile_test(test: AttributeTest) -> Predicate:
             members = frozenset(values)
             return lambda attributes, _now: attributes[name] in members
         case Ordered(ordering=ordering, bound=bound):
-            compare = ORDERING_FUNCTIONS[ordering]
-            return lambda attributes, _now: compare(attributes[name], bound)  # type: ignore[arg-type] # checked before
+            return ORDERINGS_COMPILED[ordering](name, bound)
         case Has(value=value):
             return lambda attributes, _now: value in attributes[name]  # type: ignore[operator] # checked before
         case Glob(pattern=pattern):

@@ -12,7 +12,20 @@ from datetime import datetime
 from keyrung_policies.display import Template, parse_template, template_problem
 from keyrung_policies.errors import PolicyModelError, Problem
 from keyrung_policies.levels import LevelOrder, level_order, level_problems
-from keyrung_policies.model import ACTION_NAME_PATTERN, BINDINGS, MAX_ACTION_CHARS, Allow, Deny, Document, Require, Rule
+from keyrung_policies.merging import LevelView, level_views, merged_requirement
+from keyrung_policies.model import (
+    ACTION_NAME_PATTERN,
+    BINDINGS,
+    MAX_ACTION_CHARS,
+    Allow,
+    Decision,
+    Deny,
+    Document,
+    Outcome,
+    Require,
+    Requirement,
+    Rule,
+)
 from keyrung_policies.operators import (
     Attributes,
     Predicate,
@@ -28,11 +41,15 @@ _ACTION_NAME = re.compile(ACTION_NAME_PATTERN)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RulePlan:
-    """A rule made ready: its condition as a function and the reason it gives when it decides."""
+    """A rule made ready: its condition as a function, the reason it gives, and the decision where it decides alone.
+
+    There is no such decision ready where a text for people is filled from the request.
+    """
 
     id: str
     holds: Predicate
     reason: str
+    alone: Decision | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,21 +61,26 @@ class RequirePlan(RulePlan):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Merged:
+    """What rules require together: the decision, its requirement, and the text that is still to be filled."""
+
+    decision: Decision
+    requirement: Requirement
+    display: Template | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """All that concerns one action: rules by effect and id, and each needed attribute with the rules that need it."""
+    """All that concerns one action: rules by effect and id, and each needed attribute with the rules that need it.
+
+    `merged` keeps what several rules require together, by their ids, since the same ones match again and again.
+    """
 
     denying: tuple[RulePlan, ...]
     requiring: tuple[RequirePlan, ...]
     allowing: tuple[RulePlan, ...]
     needed: tuple[tuple[str, tuple[str, ...]], ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LevelView:
-    """What satisfies a level: itself first, then everything above it."""
-
-    acr_values: tuple[str, ...]
-    any_of: tuple[tuple[str, ...], ...]
+    merged: dict[tuple[str, ...], Merged] = field(default_factory=dict, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,26 +88,27 @@ class PolicySet:
     """A checked policy; two are equal when their documents are."""
 
     document: Document
-    plans: Mapping[str, Plan] = field(compare=False, repr=False)
+    exact: Mapping[str, Plan] = field(compare=False, repr=False)
+    prefixes: Mapping[str, Plan] = field(compare=False, repr=False)
     order: LevelOrder = field(compare=False, repr=False)
     views: Mapping[str, LevelView] = field(compare=False, repr=False)
     checks: Mapping[str, Check] = field(compare=False, repr=False)
 
     def plan_for(self, action: str) -> Plan | None:
         """Return what concerns an action: by its exact name, else by its longest declared prefix."""
-        plan = self.plans.get(action)
-        # A star in a request is no name: it must not find the plan of a pattern.
-        if plan is not None and not action.endswith("*"):
+        plan = self.exact.get(action)
+        if plan is not None:
             return plan
+        # A star in a request is no name: it finds no plan of a pattern.
         if len(action) > MAX_ACTION_CHARS or _ACTION_NAME.match(action) is None:
             return None
         prefix, dot, _ = action.rpartition(".")
         while dot:
-            plan = self.plans.get(f"{prefix}.*")
+            plan = self.prefixes.get(f"{prefix}.*")
             if plan is not None:
                 return plan
             prefix, dot, _ = prefix.rpartition(".")
-        return self.plans.get("*")
+        return self.prefixes.get("*")
 
 
 def policy_set(document: Document) -> PolicySet:
@@ -101,12 +124,15 @@ def policy_set(document: Document) -> PolicySet:
         if problem is not None:
             raise PolicyModelError(problem, where=f"rule {rule_id}")
     order = level_order(document.levels)
-    rule_plans = {rule_id: _rule_plan(rule_id, rule) for rule_id, rule in document.rules.items()}
+    views = level_views(document, order)
+    rule_plans = {rule_id: _rule_plan(rule_id, rule, order, views) for rule_id, rule in document.rules.items()}
+    plans = _plans(document, rule_plans)
     return PolicySet(
         document=document,
-        plans=_plans(document, rule_plans),
+        exact={pattern: plan for pattern, plan in plans.items() if not pattern.endswith("*")},
+        prefixes={pattern: plan for pattern, plan in plans.items() if pattern.endswith("*")},
         order=order,
-        views={name: _view(name, document, order) for name in document.levels},
+        views=views,
         checks={name: compile_check(attribute) for name, attribute in document.attributes.items()},
     )
 
@@ -153,22 +179,31 @@ def unknown_level(name: str) -> Problem:
     )
 
 
-def _rule_plan(rule_id: str, rule: Rule) -> RulePlan:
+def _rule_plan(rule_id: str, rule: Rule, order: LevelOrder, views: Mapping[str, LevelView]) -> RulePlan:
     holds = _always if rule.when is None else compile_condition(rule.when)
     match rule.then:
         case Require(level=level, display=display):
+            reason = f"rule-requires: the rule {rule_id} requires {level}"
             parsed = None if display is None else parse_template(display)
+            requirement = merged_requirement([rule.then], order=order, views=views)
             return RequirePlan(
                 id=rule_id,
                 holds=holds,
-                reason=f"rule-requires: the rule {rule_id} requires {level}",
+                reason=reason,
+                alone=None if display is not None else _decision("step_up", rule_id, reason, requirement),
                 require=rule.then,
                 display=parsed if isinstance(parsed, Template) else None,
             )
         case Deny():
-            return RulePlan(id=rule_id, holds=holds, reason=f"rule-denies: the rule {rule_id} denies this request")
+            reason = f"rule-denies: the rule {rule_id} denies this request"
+            return RulePlan(id=rule_id, holds=holds, reason=reason, alone=_decision("deny", rule_id, reason))
         case Allow():
-            return RulePlan(id=rule_id, holds=holds, reason=f"rule-allows: the rule {rule_id} allows this request")
+            reason = f"rule-allows: the rule {rule_id} allows this request"
+            return RulePlan(id=rule_id, holds=holds, reason=reason, alone=_decision("allow", rule_id, reason))
+
+
+def _decision(outcome: Outcome, rule_id: str, reason: str, requirement: Requirement | None = None) -> Decision:
+    return Decision(outcome=outcome, requirement=requirement, rule_ids=(rule_id,), reasons=(reason,))
 
 
 def _always(_attributes: Attributes, _now: datetime) -> bool:
@@ -208,13 +243,4 @@ def _plan(rule_ids: list[str], document: Document, rule_plans: Mapping[str, Rule
         requiring=tuple(plan for _, plan in plans if isinstance(plan, RequirePlan)),
         allowing=tuple(plan for effect, plan in plans if isinstance(effect, Allow)),
         needed=tuple((name, tuple(users)) for name, users in sorted(needed.items())),
-    )
-
-
-def _view(name: str, document: Document, order: LevelOrder) -> LevelView:
-    reachable = order.at_or_above[name]
-    alternatives = dict.fromkeys(combination for other in reachable for combination in document.levels[other].any_of)
-    return LevelView(
-        acr_values=tuple(document.levels[other].acr for other in reachable),
-        any_of=tuple(alternatives),
     )
