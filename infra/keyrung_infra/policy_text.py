@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
-import msgspec
 import pulumi
 
-from keyrung_policies.canonical import canonical_bytes
+from keyrung_policies.canonical import canonical_record
 from keyrung_policies.cases import CaseResult, run_cases
 from keyrung_policies.compile import compile_path
 from keyrung_policies.errors import PolicyError
@@ -19,7 +18,7 @@ def policy_text(folder: Path) -> str:
     """
     try:
         compiled = compile_path(folder)
-        text = canonical_bytes(msgspec.to_builtins(compiled.policy.document)).decode()
+        text = canonical_record(compiled.policy.document).decode()
     except PolicyError as error:
         raise pulumi.RunError(f"the policies in {folder.name} are not valid:\n{error}") from error
     failed = [result for result in run_cases(compiled.policy, compiled.cases) if not result.passed]

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from keyrung_policies.canonical import canonical_bytes
+from keyrung_policies.canonical import canonical_bytes, canonical_record
 from keyrung_policies.errors import (
     BundleCorruptError,
     BundleExpiredError,
@@ -88,7 +88,7 @@ def build_payload(policy: PolicySet, *, version: int, not_before: datetime, expi
     payload = Payload(
         format="policy-bundle/v1", version=version, not_before=starts, expires_at=ends, policy=policy.document
     )
-    return canonical_bytes(msgspec.to_builtins(payload))
+    return canonical_record(payload)
 
 
 def sign_bundle(payload: bytes, *, key_id: str, algorithm: str, sign: Callable[[bytes], bytes]) -> bytes:
@@ -184,7 +184,7 @@ def read_unverified(data: bytes) -> tuple[str, Payload]:
 
 def document_digest(document: Document) -> str:
     """Return the digest that names a policy wherever it is mentioned: `sha-256:` and base64url."""
-    return f"sha-256:{encode_base64url(hashlib.sha256(canonical_bytes(msgspec.to_builtins(document))).digest())}"
+    return f"sha-256:{encode_base64url(hashlib.sha256(canonical_record(document)).digest())}"
 
 
 def _verified_signer(jws: FlattenedJws, trusted_keys: Mapping[str, Mapping[str, str]]) -> str:
@@ -213,7 +213,7 @@ def _parse_payload(data: bytes) -> Payload:
     try:
         payload = msgspec.json.decode(data, type=Payload)
         # One policy, one byte form: this refuses repeated members and anything else a reader may skip.
-        if canonical_bytes(msgspec.to_builtins(payload)) != data:
+        if canonical_record(payload) != data:
             raise MalformedError("the payload is not in canonical form")
     except (msgspec.DecodeError, CanonicalError, RecursionError) as error:
         raise MalformedError("the payload is not a policy of this version") from error

@@ -8,9 +8,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import msgspec
-
-from keyrung_policies.canonical import canonical_bytes
+from keyrung_policies.canonical import canonical_record
 from keyrung_policies.declarations import Declarations
 from keyrung_policies.model import (
     MAX_CONDITION_DEPTH,
@@ -151,7 +149,7 @@ def any_of(parts: list[Condition]) -> Condition:
 
 
 def _normal(parts: list[Condition]) -> tuple[Condition, ...]:
-    by_form = {canonical_bytes(msgspec.to_builtins(part)): part for part in parts}
+    by_form = {canonical_record(part): part for part in parts}
     return tuple(part for _, part in sorted(by_form.items(), key=lambda pair: pair[0]))
 
 

@@ -2,13 +2,15 @@
 
 import json
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keyrung_policies.canonical import canonical_bytes
+from keyrung_policies.canonical import canonical_bytes, canonical_record
+from keyrung_policies.compile import Compiled
 from keyrung_policies.errors import CanonicalError
-from keyrung_policies.model import MAX_INTEGER
+from keyrung_policies.model import MAX_INTEGER, Equals
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 SCALARS = st.none() | st.booleans() | st.integers(-MAX_INTEGER, MAX_INTEGER) | TEXTS
@@ -66,3 +68,15 @@ def test_bottomless_value_is_refused() -> None:
         value = [value]
     with pytest.raises(CanonicalError):
         canonical_bytes(value)
+
+
+def test_record_has_the_form_of_its_builtins_for_every_character() -> None:
+    characters = [chr(code) for code in range(0x110000) if not 0xD800 <= code <= 0xDFFF]
+    for start in range(0, len(characters), 4096):
+        record = Equals(attribute="resource.name", value="".join(characters[start : start + 4096]))
+        assert canonical_record(record) == canonical_bytes(msgspec.to_builtins(record))
+
+
+def test_policy_has_the_form_of_its_builtins(bank: Compiled) -> None:
+    document = bank.policy.document
+    assert canonical_record(document) == canonical_bytes(msgspec.to_builtins(document))
