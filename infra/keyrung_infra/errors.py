@@ -1,5 +1,7 @@
 """The errors of the toolkit: each a sentence for people that names the fix, and fields for programs."""
 
+from collections.abc import Mapping
+
 
 class InfraError(Exception):
     """Base of every error that leaves this package.
@@ -14,7 +16,7 @@ class InfraError(Exception):
         super().__init__(message)
         self.message = message
         self.fix = fix
-        self.fields = fields
+        self.fields: Mapping[str, object] = fields
 
     def __str__(self) -> str:
         return f"{self.message}: {self.fix}."

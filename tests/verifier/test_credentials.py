@@ -8,6 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from support.verifier import UnsafeTestKey, World
 
+from keyrung_verifier.credentials import Seed
 from keyrung_verifier.errors import CredentialError
 
 
@@ -49,6 +50,39 @@ def test_a_token_key_is_named_by_its_thumbprint_and_belongs_to_one_subject(world
     assert added.public_jwk == key.public_jwk
     with pytest.raises(CredentialError, match="registered already"):
         world.credentials.add_token("mallory", public_jwk=key.public_jwk, evidence={}, prove=key.sign)
+
+
+def test_a_key_whose_private_half_is_not_at_hand_is_refused(world: World) -> None:
+    key, other = UnsafeTestKey("token"), UnsafeTestKey("other")
+    signed: list[bytes] = []
+
+    def replayed(data: bytes) -> bytes:
+        signed.append(data)
+        return key.sign(signed[0])
+
+    for prove in (other.sign, lambda _data: b"", lambda _data: bytes(64)):
+        with pytest.raises(CredentialError, match="does not prove that it holds this key"):
+            world.credentials.add_token("alice", public_jwk=key.public_jwk, evidence={}, prove=prove)
+    assert world.credentials.list() == []
+    added = world.credentials.add_token("alice", public_jwk=key.public_jwk, evidence={}, prove=replayed)
+    assert added.evidence["possession_proven"] is True
+    # A signature is good for one enrolment: what is to be signed is new each time and names the subject.
+    with pytest.raises(CredentialError, match="does not prove"):
+        world.credentials.add_token("alice", public_jwk=key.public_jwk, evidence={}, prove=replayed)
+    assert len(set(signed)) == 2
+
+
+def test_several_are_added_together_or_not_at_all(world: World) -> None:
+    seeds = [Seed(subject_id=subject, seed=bytes(20)) for subject in ("alice", "bob", "alice")]
+    added = world.credentials.add_seeds(seeds, sealer=world.sealer)
+    assert len({each.credential_id for each in added}) == 3
+    assert len(world.records("credential.added")) == 3
+
+    too_many = [Seed(subject_id="carol", seed=bytes(20)), *(Seed(subject_id="alice", seed=bytes(20)) for _ in range(4))]
+    with pytest.raises(CredentialError, match="'alice' is registered already, or the subject holds too many"):
+        world.credentials.add_seeds(too_many, sealer=world.sealer)
+    assert world.credentials.list("carol") == []
+    assert len(world.records("credential.added")) == 3
 
 
 @pytest.mark.parametrize("change", [{"d": "AAAA"}, {"y": "A" * 43}, {"crv": "P-521"}, {"kty": "oct"}])

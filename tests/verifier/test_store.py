@@ -20,9 +20,12 @@ from keyrung_verifier.store.protocol import (
     CountFailure,
     CountWrongAnswer,
     Credential,
+    KeepAssertion,
     PutChallenge,
+    RequireEarned,
     RevokeCredential,
     Store,
+    UseCredential,
     Write,
 )
 from keyrung_verifier.store.sqlite import SqliteStore
@@ -188,10 +191,66 @@ def test_commits_are_synced_in_full_to_a_write_ahead_log(tmp_path: Path) -> None
     store.close()
 
 
+def test_a_store_of_the_version_before_is_brought_up_to_date_with_all_it_holds(tmp_path: Path) -> None:
+    old = SqliteStore(tmp_path / "store.db")
+    assert holds(old, AddCredential(credential=credential(1)))
+    old.close()
+    connection = sqlite3.connect(tmp_path / "store.db")
+    connection.executescript(
+        "ALTER TABLE credentials DROP COLUMN last_used_at; DROP TABLE assertions; DROP TABLE tickets;"
+        " PRAGMA user_version = 1;"
+    )
+    connection.close()
+
+    for _ in range(2):
+        store = SqliteStore(tmp_path / "store.db")
+        assert [each.credential_id for each in store.credentials()] == ["id-1"]
+        assert holds(store, UseCredential(credential_id="id-1", now_seconds=7))
+        store.close()
+
+
+def test_only_a_credential_that_stands_is_used_and_earns(store: Store) -> None:
+    earned = KeepAssertion(jti_hash="j", credential_id="id-1", keep_until_seconds=1000)
+    use = UseCredential(credential_id="id-1", now_seconds=5)
+    assert not holds(store, use)
+    assert not holds(store, earned)
+    assert holds(store, AddCredential(credential=credential(1)), use, earned)
+    found = store.credential("id-1")
+    assert found is not None
+    assert found.last_used_at_seconds == 5
+    assert not holds(store, earned)  # one assertion, one name
+    assert holds(store, RequireEarned(jti_hash="j"))
+    assert not holds(store, RequireEarned(jti_hash="of nobody"))
+
+    assert holds(store, RevokeCredential(credential_id="id-1", now_seconds=6))
+
+    assert not holds(store, use)
+    assert not holds(store, RequireEarned(jti_hash="j"))
+    assert not holds(store, KeepAssertion(jti_hash="k", credential_id="id-1", keep_until_seconds=1000))
+
+
+def test_what_earned_an_assertion_is_forgotten_after_its_time(store: Store) -> None:
+    earned = KeepAssertion(jti_hash="j", credential_id="id-1", keep_until_seconds=1000)
+    assert holds(store, AddCredential(credential=credential(1)), earned)
+    store.housekeep(1000)
+    assert holds(store, RequireEarned(jti_hash="j"))
+    store.housekeep(1001)
+    assert not holds(store, RequireEarned(jti_hash="j"))
+
+
+def test_failures_are_listed_for_one_subject_or_all(store: Store) -> None:
+    for subject in ("alice", "alice", "bob"):
+        assert holds(store, CountFailure(subject_id=subject, factor="otp", now_seconds=100))
+    rows = [(row.subject_id, row.factor, row.failures) for row in store.failure_rows()]
+    assert sorted(rows) == [("alice", "otp", 2), ("bob", "otp", 1)]
+    assert [row.failures for row in store.failure_rows("bob")] == [1]
+    assert list(store.failure_rows("nobody")) == []
+
+
 def test_a_store_of_a_newer_program_is_not_touched(tmp_path: Path) -> None:
     SqliteStore(tmp_path / "store.db").close()
     connection = sqlite3.connect(tmp_path / "store.db")
-    connection.execute("PRAGMA user_version = 3")
+    connection.execute("PRAGMA user_version = 99")
     connection.close()
 
     with pytest.raises(StoreUnavailableError, match="newer"):

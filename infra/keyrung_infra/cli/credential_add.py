@@ -26,7 +26,7 @@ def command() -> None:
     """Provision a credential for a subject."""
 
 
-@command.command("totp")
+@command.command("totp", short_help="Make a TOTP seed, shown once.")
 @click.argument("subject")
 @issuer_name_option
 @json_option
@@ -47,7 +47,7 @@ def add_totp(subject: str, issuer_name: str, as_json: bool) -> None:
     )
 
 
-@command.command("token")
+@command.command("token", short_help="Have a PKCS#11 token make a key pair.")
 @click.argument("subject")
 @click.option("--token", required=True, help="Label of the person's PKCS#11 token.")
 @click.option("--module", required=True, help="PKCS#11 module: a path, file:PATH or env:NAME.")
@@ -85,7 +85,7 @@ def add_token(*, subject: str, token: str, module: str, pin: str, allow_software
     )
 
 
-@command.command("webauthn")
+@command.command("webauthn", short_help="Issue a single-use enrolment link.")
 @click.argument("subject")
 @valid_for_option
 @json_option

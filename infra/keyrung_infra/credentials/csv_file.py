@@ -6,6 +6,7 @@ are for the kinds that take them.
 
 import base64
 import csv
+import dataclasses
 import io
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -59,8 +60,8 @@ class Problem:
     fix: str
 
     def __str__(self) -> str:
-        where = f"line {self.line}" if self.column is None else f"line {self.line}, column {self.column}"
-        return f"{where}: {self.message}; {self.fix}"
+        where = "" if self.column is None else f"{self.column}: "
+        return f"{self.line}: {where}{self.message}; {self.fix}"
 
 
 class ImportRefusedError(InfraError):
@@ -69,14 +70,13 @@ class ImportRefusedError(InfraError):
     def __init__(self, path: Path, problems: Sequence[Problem]) -> None:
         self.problems = sorted(problems, key=lambda problem: problem.line)
         count = f"{len(self.problems)} mistakes" if len(self.problems) > 1 else "a mistake"
-        super().__init__(
-            "\n".join([f"{path} has {count}, and nothing was imported", *map(str, self.problems)]),
-            fix="correct them and run it again",
-            problems="\n".join(map(str, self.problems)),
-        )
+        super().__init__(f"{path} has {count}, and nothing was imported", fix="correct them and run it again")
+        self.path = path
+        self.fields = {"problems": [dataclasses.asdict(problem) for problem in self.problems]}
 
     def __str__(self) -> str:
-        return self.message
+        # FILE:LINE is what editors and terminals open.
+        return "\n".join([super().__str__(), *(f"{self.path}:{problem}" for problem in self.problems)])
 
 
 def read_rows(path: Path) -> tuple[list[Row], list[Problem]]:
@@ -155,7 +155,7 @@ def _read_row(given: Mapping[str, str], line: int, folder: Path) -> Row | list[P
             found.append(_problem(line, name, error.message, error.fix))
     if kind == "token" and not given.get("public_key"):
         found.append(_problem(line, "public_key", "the public key is missing", "name its PEM file"))
-    if "seed" in values and "serial" not in values:
+    if kind == "totp" and given.get("seed") and "serial" not in values:
         found.append(_problem(line, "serial", "a seed that is given needs a serial", "name the device, or what had it"))
     return found or _row(line, kind, values)
 

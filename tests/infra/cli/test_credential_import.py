@@ -122,17 +122,23 @@ def test_a_file_with_mistakes_imports_nothing_and_tells_all_of_them(deployed: Pr
     assert done.stdout == ""
     first, *lines = done.stderr.splitlines()
     assert "has 5 mistakes, and nothing was imported" in first
-    assert [line.partition(":")[0] for line in lines] == [
-        "line 6, column kind",
-        "line 7, column subject",
-        "line 7, column serial",
-        "line 7, column seed",
-        "line 8, column seed",
+    assert [line.rsplit(": ", 1)[0] for line in lines] == [
+        f"{people}:6: kind",
+        f"{people}:7: subject",
+        f"{people}:7: serial",
+        f"{people}:7: seed",
+        f"{people}:8: seed",
     ]
     assert VENDORS_SEED not in done.stderr
     told = json.loads(_import(deployed, people, "--json", check=False).stdout)
     assert told["error"]["type"] == "ImportRefusedError"
-    assert told["error"]["fields"]["problems"].splitlines() == lines
+    assert [(each["line"], each["column"]) for each in told["error"]["fields"]["problems"]] == [
+        (6, "kind"),
+        (7, "subject"),
+        (7, "serial"),
+        (7, "seed"),
+        (8, "seed"),
+    ]
     assert [each["subject"] for each in _list(deployed)] == ["erin"]
     assert events(deployed) == before
     assert not (deployed.root / "secrets.jsonl").exists()

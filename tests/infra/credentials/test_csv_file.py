@@ -80,6 +80,7 @@ def test_every_mistake_is_told_in_one_run(tmp_path: Path) -> None:
         "erin,totp,E1,JBSWY3DPEHPK3PXP,\n"
         f"frank,totp,,{SEED},\n"
         f"grace,token,,{SEED},\n"
+        "gina,totp,,ABC,\n"
         "heidi,token,,,absent.pem\n"
         "ivan,token,,,p521.pem\n"
         "judy,webauthn,J1,,\n"
@@ -95,10 +96,12 @@ def test_every_mistake_is_told_in_one_run(tmp_path: Path) -> None:
         (8, "serial"),
         (9, "seed"),
         (9, "public_key"),
-        (10, "public_key"),
+        (10, "seed"),
+        (10, "serial"),
         (11, "public_key"),
-        (12, "serial"),
-        (13, None),
+        (12, "public_key"),
+        (13, "serial"),
+        (14, None),
     ]
 
 
