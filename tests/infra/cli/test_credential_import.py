@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -162,6 +163,17 @@ def test_checking_changes_nothing(deployed: Project, people: Path) -> None:
     assert (told["checked_only"], told["added"]["totp"], told["out"]) == (True, 2, None)
     assert [each["subject"] for each in _list(deployed)] == ["zoe"]
     assert events(deployed) == before
+
+
+def test_two_imports_of_one_file_at_once_take_turns(deployed: Project) -> None:
+    file, out = deployed.root / "many.csv", deployed.root / "many.jsonl"
+    file.write_text("subject,kind\n" + "".join(f"person-{number},totp\n" for number in range(700)))
+    with ThreadPoolExecutor(2) as threads:
+        runs = [threads.submit(_import, deployed, file, "--out", str(out), "--json") for _ in range(2)]
+    told = [json.loads(run.result().stdout) for run in runs]
+    assert sorted(each["added"]["totp"] for each in told) == [0, 700]
+    assert events(deployed).count("credential.added") == len(_secrets(out)) == 700
+    assert log_report(deployed)["ok"]
 
 
 def _count(store: Path) -> int:
