@@ -248,6 +248,7 @@ class AuditWriter:
         return build
 
     def _members(self, entry: Entry, seq: int, previous: str) -> dict[str, object]:
+        operator = self._pseudonym(entry.operator)
         return {
             "v": FORMAT_VERSION,
             "shard": SHARD,
@@ -272,12 +273,8 @@ class AuditWriter:
             "jti": None if entry.jti is None else hash_id(entry.jti),
             "correlation_id": entry.correlation_id,
             "attributes": dict(entry.attributes),
-            "detail": self._detail(entry),
+            "detail": {**entry.detail, **({} if operator is None else {"operator": operator})},
         }
-
-    def _detail(self, entry: Entry) -> dict[str, str]:
-        operator = self._pseudonym(entry.operator)
-        return dict(entry.detail) | ({} if operator is None else {"operator": operator})
 
     def _pseudonym(self, identifier: str | None) -> str | None:
         if identifier is None:
