@@ -186,7 +186,7 @@ def _print_evidence(evidence: Evidence) -> None:
         members = stated[group]
         for name, value in members.items() if isinstance(members, dict) else ():
             shown.add_row(f"{group} {printable(name)}", printable(_one_line(value)))
-    show(shown)
+    show(shown, "")
     click.echo(f"Signed by audit key {evidence.signer}.")
 
 
@@ -210,6 +210,8 @@ def _print_table(records: list[Record | None]) -> None:
 
 
 def _about(record: Record) -> str:
-    key = None if record.key is None else f"{record.key.uri} #{record.key.generation}"
-    parts = {"action": record.action, "factor": record.factor, "reason": record.reason, "key": key}
-    return ", ".join(f"{name} {value}" for name, value in parts.items() if value)
+    parts = {"action": record.action, "factor": record.factor, "reason": record.reason}
+    about = [f"{name} {value}" for name, value in parts.items() if value]
+    if record.key is not None:
+        about.append(f"{record.key.uri} #{record.key.generation}")
+    return ", ".join(about)

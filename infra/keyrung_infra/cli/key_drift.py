@@ -51,9 +51,10 @@ def _print(findings: Sequence[Finding], looked_at: str) -> None:
     if not findings:
         click.echo(f"{looked_at}: the stores hold exactly what the inventory says.")
         return
-    shown = table("finding", "key", "what", fold=("key", "what"))
+    shown = table("finding", "key", fold=("key",))
     for finding in findings:
         style = _STYLES[finding.kind]
-        shown.add_row(f"[{style}]{finding.kind}[/{style}]", printable(finding.uri), printable(finding.text))
-    show(shown)
+        what = f"{printable(finding.uri)}\n[dim]{printable(finding.text)}[/dim]"
+        shown.add_row(f"[{style}]{finding.kind}[/{style}]", what)
+    show(shown, "")
     click.echo(f"{looked_at}: {len(findings)} findings.")

@@ -92,7 +92,7 @@ def _print(lines: Sequence[Line], now: datetime) -> None:
                 span(now - row.claimed_at),
                 _rotation(line, now),
             )
-        show(shown)
+        show(shown, "")
     overdue = sum(line.overdue for line in lines)
     if overdue:
         click.echo(f"{overdue} overdue: raise `generation` of the key and run `pulumi up`.")

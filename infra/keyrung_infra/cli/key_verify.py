@@ -98,7 +98,7 @@ def _print(verdict: Verdict) -> None:
         mark = "[green]ok[/green]" if check.ok else "[red]differs[/red]"
         cells = (check.attribute, _text(check.expected), _text(check.found), check.against)
         shown.add_row(mark, *map(printable, cells))
-    show(shown)
+    show(shown, "")
     click.echo(f"{verdict.uri}: {_summary(differing)}\nEvidence: {verdict.evidence}.")
 
 

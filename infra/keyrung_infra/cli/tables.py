@@ -11,10 +11,18 @@ if TYPE_CHECKING:
 def table(*columns: str, right: Sequence[str] = (), title: str | None = None, fold: Sequence[str] = ()) -> "Table":
     """Return an empty table; columns in ``right`` hold numbers, and only those in ``fold`` break their cells."""
     # rich is loaded only when a table is drawn: it would double the start of every other command.
-    from rich.box import SIMPLE_HEAD  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 
-    made = Table(box=SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", pad_edge=False, padding=(0, 1))
+    # Two spaces between columns and no lines: a key's name and all that is said of it fit into 80 columns.
+    made = Table(
+        box=None,
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        header_style="dim",
+        pad_edge=False,
+        padding=(0, 2, 0, 0),
+    )
     for name in columns:
         made.add_column(
             name,
