@@ -3,8 +3,10 @@
 The move of a whole key is shown over a double (`support/kms_import_double.py`); no real account was asked.
 """
 
+import secrets
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 from botocore.stub import ANY, Stubber
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
+from support.escrow import Site, custodians, open_token
 from support.key_transport import public_pem, receiver, wrapped_to
 from support.kms import REGION, KmsManager, kms_client, kms_manager, moto_kms
 from support.kms_import_double import add_key_import
@@ -30,6 +33,8 @@ from keyrung_provisioners.errors import (
     KeyRefusedError,
     ProvisionerError,
 )
+from keyrung_provisioners.escrow.recovery import recover
+from keyrung_provisioners.escrow.restoring import Scratch
 from keyrung_provisioners.portability import check_copy
 from keyrung_provisioners.states import KeyState
 from keyrung_provisioners.uri import VaultUri
@@ -288,3 +293,33 @@ def test_new_keys_get_the_declared_key_policy(monkeypatch: pytest.MonkeyPatch, t
         client.meta.events.register("provide-client-params.kms.CreateKey", lambda params, **_: seen.update(params))
         manager.create(spec(VaultUri("awskms", REGION).key("policy-signing")))
     assert seen["Policy"] == policy
+
+
+def test_an_escrowed_key_is_recovered_into_kms_and_signs_there_as_the_recorded_one(
+    softhsm_token: SoftHsmToken, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manager = open_token(softhsm_token)
+    site = Site(folder=tmp_path, token=softhsm_token, custodians=custodians(), manager=manager)
+    row = site.provision()
+    envelope = site.envelope(row)
+    site.manager.destroy(row.claim.uri)
+    target = VaultUri("awskms", REGION).key("audit-signing-restored")
+    with moto_kms(monkeypatch):
+        add_key_import(monkeypatch)
+        for there in (False, True):
+            done = recover(
+                envelope,
+                site.custodians.open(envelope, (1, 2)),
+                kms_manager(),
+                target,
+                inventory=site.inventory,
+                token_bytes=secrets.token_bytes,
+                now=lambda: datetime.now(UTC),
+                scratch=Scratch(manager=site.manager, vault=row.claim.uri.vault_uri),
+                reached=lambda _step: None,
+            )
+            assert (done.already_there, done.recorded) == (there, not there)
+            assert done.key.fingerprint == row.fingerprint
+            assert done.key.attributes["Origin"] == "EXTERNAL"
+        assert verifies(row.public_key_pem, _DATA, kms_manager().sign(target, _DATA))
+        assert _states() == ["Enabled"]

@@ -1,10 +1,12 @@
 """`keyrung escrow`: seal a key to its custodians, look at envelopes and shares, restore a key, rehearse that."""
 
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from secrets import token_bytes
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -28,7 +30,7 @@ from keyrung_infra.escrow_commands import (
 )
 from keyrung_infra.files import write_private
 from keyrung_infra.project import STATE_FOLDER, find_root
-from keyrung_provisioners.api import Purpose
+from keyrung_provisioners.api import Capability, KeyManager, Purpose
 from keyrung_provisioners.escrow import drill as drills
 from keyrung_provisioners.escrow import envelope as envelopes
 from keyrung_provisioners.escrow import share as shares
@@ -37,6 +39,7 @@ from keyrung_provisioners.escrow.ceremony import Plan
 from keyrung_provisioners.escrow.ceremony import reshare as reshare_key
 from keyrung_provisioners.escrow.recipients import parse_recipient
 from keyrung_provisioners.escrow.recovery import recover as recover_key
+from keyrung_provisioners.escrow.restoring import Scratch
 from keyrung_provisioners.registry import open_manager
 from keyrung_provisioners.uri import KeyUri
 
@@ -135,8 +138,9 @@ def inspect(envelope_file: Path, as_json: bool) -> None:
 @envelope_argument
 @share_option
 @click.option("--to", "uri", required=True, help="URI to restore under, such as pkcs11:token=T;object=L.")
-@_module_option
-@_pin_option
+@click.option("--module", help="PKCS#11 module of a token to restore into: a path, file:PATH or env:NAME.")
+@click.option("--pin", help="That token's user PIN, as file:PATH or env:NAME.")
+@transit_options
 @_inventory_option
 @json_option
 def recover(
@@ -144,15 +148,25 @@ def recover(
     envelope_file: Path,
     share_files: tuple[Path, ...],
     uri: str,
-    module: str,
-    pin: str,
+    module: str | None,
+    pin: str | None,
+    transit: TransitAccess,
     inventory: Path | None,
     as_json: bool,
 ) -> None:
-    """Restore a key into a PKCS#11 token and prove it by a signature against the recorded public key."""
+    """Restore a key and prove it by a signature against the recorded public key.
+
+    Into a PKCS#11 token directly; into Transit or AWS KMS by way of a scratch SoftHSM token, wrapped to their own key.
+    """
     envelope, target = read_envelope(envelope_file), KeyUri.parse(uri)
-    manager = open_manager(target.scheme, {"pkcs11Module": module, "pkcs11Pin": pin}, root=Path())
-    with progress("Recovery", len(_RECOVER_STEPS), shown=not as_json) as reached:
+    if target.scheme == "transit":
+        manager = transit.stores("transit") or _unreachable(target, "--transit-address, --transit-token, --transit-ca")
+    elif target.scheme == "pkcs11" and not (module and pin):
+        manager = _unreachable(target, "--module and --pin")
+    else:
+        token = {"pkcs11Module": module or "", "pkcs11Pin": pin or ""} if target.scheme == "pkcs11" else {}
+        manager = open_manager(target.scheme, token, root=Path())
+    with progress("Recovery", len(_RECOVER_STEPS), shown=not as_json) as reached, _scratch(manager) as scratch:
         done = recover_key(
             envelope,
             [shares.decode(path.read_bytes()) for path in share_files],
@@ -161,6 +175,7 @@ def recover(
             inventory=_inventory_here(inventory),
             token_bytes=token_bytes,
             now=lambda: datetime.now(UTC),
+            scratch=scratch,
             reached=reached,
         )
     what = "was there already" if done.already_there else "is restored"
@@ -175,6 +190,21 @@ def recover(
         as_json=as_json,
         lines=[f"{target} {what} and signs as {done.key.fingerprint}"],
     )
+
+
+def _unreachable(target: KeyUri, options: str) -> NoReturn:
+    raise InfraError(f"nothing says how to reach the store of {target}", fix=f"add {options}")
+
+
+@contextmanager
+def _scratch(manager: KeyManager) -> Iterator[Scratch | None]:
+    """Give a token to open the key in, for a store that cannot open it itself."""
+    if Capability.IMPORTING in manager.capabilities:
+        yield None
+        return
+    with tempfile.TemporaryDirectory(prefix="keyrung-recovery-") as folder:
+        opened, vault = scratch_token(Path(folder))
+        yield Scratch(manager=opened, vault=vault)
 
 
 @command.command("drill")

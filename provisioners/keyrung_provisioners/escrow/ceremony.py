@@ -1,7 +1,7 @@
-"""The ceremonies: sealing a key into an envelope, restoring it from opened shares, and sharing it anew."""
+"""The ceremonies: sealing a key into an envelope, and sharing it anew from opened shares."""
 
 import hmac
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol, cast
@@ -9,13 +9,9 @@ from typing import Protocol, cast
 from keyrung_provisioners import encoding
 from keyrung_provisioners.api import (
     Capability,
-    Custody,
     Importing,
-    KeyDescription,
     KeyManager,
-    KeySpec,
     Purpose,
-    Signing,
     Wrapping,
 )
 from keyrung_provisioners.errors import InvalidSettingError, KeyAlteredError, KeyRefusedError
@@ -74,7 +70,7 @@ def seal(target: Target, manager: KeyManager, plan: Plan, *, token_bytes: TokenB
         KeyRefusedError: If the store cannot wrap, or does not let this key out.
         KeyAlteredError: If what is restored is not the recorded key; nothing of the escrow is kept then.
     """
-    _require(manager, Capability.WRAPPING, Capability.IMPORTING)
+    require(manager, Capability.WRAPPING, Capability.IMPORTING)
     with erased_after(bytearray(token_bytes(shamir.SECRET_BYTES))) as secret:
         wrapped = cast(Wrapping, manager).wrap(target.uri, secret)
         if encoding.thumbprint(wrapped.public_key_pem) != target.fingerprint:
@@ -112,7 +108,7 @@ def reshare(
         ShareRefusedError: If a share is wrong or too few are given.
         KeyAlteredError: If what the shares restore is not the recorded key.
     """
-    _require(manager, Capability.IMPORTING)
+    require(manager, Capability.IMPORTING)
     importing, wrapped = cast(Importing, manager), envelope.key.wrapped
     with (
         erased_after(wrapping_key(envelope, shares)) as old,
@@ -120,52 +116,6 @@ def reshare(
     ):
         key = replace(envelope.key, wrapped=importing.rewrap(scratch, wrapped, old, new))
         return _shared(key, scratch, manager, plan, new, token_bytes=token_bytes, now=now)
-
-
-def restore(
-    envelope: Envelope,
-    shares: Sequence[OpenShare],
-    manager: KeyManager,
-    uri: KeyUri,
-    *,
-    token_bytes: TokenBytes,
-    reached: Callable[[str], None] = lambda _step: None,
-) -> KeyDescription:
-    """Return the key of ``envelope`` restored under ``uri`` and proven by a signature; there already counts as done.
-
-    ``reached`` is called with each step about to happen ("combine", "rehearse", "import", "prove").
-
-    Raises:
-        ShareRefusedError: If a share is wrong or too few are given; the store is not touched then.
-        KeyConflictError: If another key stands under ``uri``.
-        KeyAlteredError: If what is restored is not the recorded key; a rehearsal finds that before anything is stored.
-    """
-    _require(manager, Capability.IMPORTING, Capability.SIGNING)
-    importing, wrapped = cast(Importing, manager), envelope.key.wrapped
-    reached("combine")
-    with erased_after(wrapping_key(envelope, shares)) as secret:
-        reached("rehearse")
-        challenge = token_bytes(proof.CHALLENGE_BYTES)
-        rehearsed = importing.rehearse(uri.vault_uri, wrapped, secret, proof.text(challenge))
-        proof.check_signature(wrapped.public_key_pem, challenge, rehearsed)
-        reached("import")
-        found = importing.import_wrapped(uri, wrapped, secret)
-    reached("prove")
-    challenge = token_bytes(proof.CHALLENGE_BYTES)
-    proof.check_signature(wrapped.public_key_pem, challenge, cast(Signing, manager).sign(uri, proof.text(challenge)))
-    spec = KeySpec(
-        uri=uri,
-        algorithm=wrapped.algorithm,
-        purpose=envelope.key.purpose,
-        claim_id=wrapped.claim_id,
-        custody=Custody.RESTORED,
-    )
-    weak = manager.deviations(spec, found)
-    if weak:
-        raise KeyRefusedError(
-            f"the key restored under {uri} falls short in {', '.join(weak)}", fix="check the store", uri=str(uri)
-        )
-    return found
 
 
 def _shared(
@@ -226,7 +176,8 @@ def _sealed(key: EscrowedKey, plan: Plan, words: list[shamir.Words], *, set_id: 
     return Envelope(set_id=set_id, created_at=created_at, key=key, threshold=plan.threshold, shares=tuple(shares))
 
 
-def _require(manager: KeyManager, *capabilities: Capability) -> None:
+def require(manager: KeyManager, *capabilities: Capability) -> None:
+    """Refuse a store that lacks one of the abilities."""
     lacking = [capability.value for capability in capabilities if capability not in manager.capabilities]
     if lacking:
         raise KeyRefusedError(

@@ -7,10 +7,11 @@ from math import comb
 
 from keyrung_provisioners.api import KeyManager
 from keyrung_provisioners.errors import KeyAlteredError, ShareRefusedError
-from keyrung_provisioners.escrow.ceremony import TokenBytes, restore
+from keyrung_provisioners.escrow.ceremony import TokenBytes
 from keyrung_provisioners.escrow.envelope import Envelope
 from keyrung_provisioners.escrow.memory import erased_after
 from keyrung_provisioners.escrow.quorum import wrapping_key
+from keyrung_provisioners.escrow.restoring import restore
 from keyrung_provisioners.escrow.share import OpenShare
 from keyrung_provisioners.uri import VaultUri
 

@@ -8,8 +8,9 @@ from datetime import datetime
 from keyrung_provisioners.api import Custody, KeyDescription, KeyManager
 from keyrung_provisioners.checks import describe_or_none, in_its_store
 from keyrung_provisioners.errors import KeyConflictError
-from keyrung_provisioners.escrow.ceremony import TokenBytes, restore
+from keyrung_provisioners.escrow.ceremony import TokenBytes
 from keyrung_provisioners.escrow.envelope import Envelope
+from keyrung_provisioners.escrow.restoring import Scratch, restore
 from keyrung_provisioners.escrow.share import OpenShare
 from keyrung_provisioners.inventory import Inventory, KeyRow
 from keyrung_provisioners.uri import KeyUri
@@ -39,8 +40,12 @@ def recover(
     token_bytes: TokenBytes,
     now: Callable[[], datetime],
     reached: Callable[[str], None],
+    scratch: Scratch | None = None,
 ) -> Recovery:
-    """Restore the key of ``envelope`` under ``uri``; see `ceremony.restore`.
+    """Restore the key of ``envelope`` under ``uri``; see `restoring.restore`.
+
+    The inventory's row under ``uri`` gains the evidence of the restored key. Without one, the row of the key where it
+    was escrowed says where it was restored to.
 
     Raises:
         KeyConflictError: If the inventory records another key under ``uri``; nothing is touched then.
@@ -58,7 +63,7 @@ def recover(
         if inventory is not None and row is not None:
             held.enter_context(inventory.exclusive(row.claim.owner, row.claim.generation))
         there = describe_or_none(manager, uri) is not None
-        key = restore(envelope, shares, manager, uri, token_bytes=token_bytes, reached=reached)
+        key = restore(envelope, shares, manager, uri, token_bytes=token_bytes, scratch=scratch, reached=reached)
         recorded = False
         if inventory is not None and row is not None and not there and _is_escrowed(row):
             current = (row.evidence or {}).get("escrow_set", envelope.set_id)  # an older copy may have been used
@@ -66,7 +71,26 @@ def recover(
             restored = in_its_store(replace(key, attributes=evidence), manager)
             inventory.record_custody(row, Custody.RESTORED, restored, event="key.restored", now=now())
             recorded = True
+        if inventory is not None and row is None and not there:
+            recorded = _record_elsewhere(inventory, envelope, uri, now())
     return Recovery(key=key, already_there=there, recorded=recorded)
+
+
+def _record_elsewhere(inventory: Inventory, envelope: Envelope, uri: KeyUri, now: datetime) -> bool:
+    """Record with the escrowed key that it now stands under ``uri``, too, and say whether the inventory has it."""
+    row = inventory.find(envelope.key.uri)
+    if row is None or row.fingerprint != envelope.key.fingerprint or not _is_escrowed(row):
+        return False
+    known = KeyDescription(
+        uri=row.claim.uri,
+        algorithm=row.claim.algorithm,
+        fingerprint=envelope.key.fingerprint,
+        public_key_pem=row.public_key_pem,
+        claim_id=row.claim_id,
+        attributes={**(row.evidence or {}), "restored_to": str(uri)},
+    )
+    inventory.record_custody(row, row.custody, known, event="key.restored", now=now)
+    return True
 
 
 def _is_escrowed(row: KeyRow) -> bool:

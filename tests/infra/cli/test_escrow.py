@@ -11,6 +11,7 @@ import pytest
 from support.escrow import open_token
 from support.escrow_desk import Desk
 from support.openbao import OpenBaoServer
+from support.stores import spec, vault_manager, verifies
 
 from keyrung_infra.inventory.sqlite import SqliteInventory
 from keyrung_provisioners.api import Custody, KeySpec, Purpose
@@ -126,6 +127,57 @@ def test_recover_brings_a_lost_key_back_and_the_inventory_stays_true(desk: Desk,
 
     again = desk.run("escrow", "recover", envelope, *options, "--to", desk.uri, *desk.access)[1]
     assert (again["already_there"], again["inventory_updated"]) == (True, False)
+
+
+def _transit_access(openbao: OpenBaoServer) -> tuple[str, ...]:
+    settings = openbao.settings("deployer")
+    return (
+        *("--transit-address", settings["transitAddress"]),
+        *("--transit-token", settings["transitToken"]),
+        *("--transit-ca", settings["transitCaFile"]),
+    )
+
+
+def test_recover_brings_a_lost_key_back_in_transit_where_it_signs_as_the_recorded_one(
+    desk: Desk, envelope: str, openbao: OpenBaoServer
+) -> None:
+    inventory = SqliteInventory(desk.root / ".keyrung" / "inventory.db")
+    (row,) = inventory.rows()
+    open_token(desk.token).destroy(row.claim.uri)
+    target = f"transit:mount=keyrung;name={openbao.key_name('policy-signing')}"
+    options = [*desk.share_options(desk.open(envelope, 1, 3)), "--to", target, *_transit_access(openbao)]
+
+    code, done = desk.run("escrow", "recover", envelope, *options)
+
+    assert (code, done["uri"], done["proven"], done["inventory_updated"]) == (0, target, True, True)
+    manager = vault_manager(openbao.settings("deployer"))
+    uri = KeyUri.parse(target)
+    assert manager.describe(uri).fingerprint == row.fingerprint == done["fingerprint"]
+    assert verifies(row.public_key_pem, b"data", manager.sign(uri, b"data"))
+    (updated,) = inventory.rows()
+    assert (updated.evidence or {})["restored_to"] == target
+    assert [event.event for _, event in inventory.events()][-1] == "key.restored"
+    code, again = desk.run("escrow", "recover", envelope, *options)
+    assert (code, again.get("already_there"), again.get("inventory_updated")) == (0, True, False), again
+
+
+def test_recover_into_transit_touches_no_other_key_and_needs_the_quorum(
+    desk: Desk, envelope: str, openbao: OpenBaoServer
+) -> None:
+    manager = vault_manager(openbao.settings("deployer"))
+    standing = manager.create(spec(KeyUri("transit", "keyrung", openbao.key_name("policy-signing"))))
+    to = ("--to", str(standing.uri), *_transit_access(openbao))
+    one = desk.share_options(desk.open(envelope, 1))
+    assert "1 more share" in _error(desk.run("escrow", "recover", envelope, *one, *to))
+    two = [*one, *desk.share_options(desk.open(envelope, 2))]
+    assert "another key stands under" in _error(desk.run("escrow", "recover", envelope, *two, *to))
+    assert manager.describe(standing.uri) == standing
+
+
+@pytest.mark.parametrize("target", ["transit:mount=keyrung;name=policy-signing-x", "pkcs11:token=t;object=o"])
+def test_recover_says_how_the_store_is_to_be_named(desk: Desk, envelope: str, target: str) -> None:
+    options = desk.share_options(desk.open(envelope, 1, 2))
+    assert "add --" in _error(desk.run("escrow", "recover", envelope, *options, "--to", target))
 
 
 def test_recover_one_share_short_says_how_many_are_missing_and_touches_nothing(desk: Desk, envelope: str) -> None:

@@ -21,8 +21,9 @@ from keyrung_provisioners.errors import (
 )
 from keyrung_provisioners.escrow import envelope as envelopes
 from keyrung_provisioners.escrow import proof
-from keyrung_provisioners.escrow.ceremony import Plan, Target, reshare, restore, seal
+from keyrung_provisioners.escrow.ceremony import Plan, Target, reshare, seal
 from keyrung_provisioners.escrow.memory import erased_after
+from keyrung_provisioners.escrow.restoring import restore
 from keyrung_provisioners.escrow.share import open_share
 from keyrung_provisioners.inventory import Claim
 from keyrung_provisioners.states import KeyState

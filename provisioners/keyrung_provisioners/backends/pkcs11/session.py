@@ -227,7 +227,7 @@ class TokenSession:
     def _token(self, module: _Module) -> pkcs11.Token:
         try:
             return _find(module, self.label)
-        except pkcs11.NoSuchToken:
+        except (pkcs11.NoSuchToken, pkcs11.GeneralError):  # SoftHSM answers the second once a listed token is gone
             _reinitialize(module)  # tokens that were added since are listed only now
         try:
             return _find(module, self.label)
