@@ -4,36 +4,16 @@ import ast
 from pathlib import Path
 
 import pytest
-import yaml
+from support.policy_mistakes import GOOD, HEAD, mistakes
 
 import keyrung_policies
 from keyrung_policies.compile import compile_path, compile_texts
 from keyrung_policies.errors import PolicyErrors
 
-HEAD = "keyrung: policy/v1\ndefault: deny\n"
-DECLARATIONS = (
-    HEAD
-    + """attributes:
-  resource.amount: {type: integer, min: 0, max: 1000}
-  resource.currency: {type: enum, values: [EUR, XXX]}
-  resource.payee: {type: text}
-  signal.new: {type: boolean}
-  context.ip: {type: ip}
-levels:
-  otp: {acr: o, any_of: [[otp]]}
-"""
-)
-RULES = DECLARATIONS + "rules:\n"
-GOOD = RULES + "  - {id: one, actions: [a.b], allow: true}\n"
-
-
-PRELUDES = {"nothing": "", "head": HEAD, "declarations": DECLARATIONS, "rules": RULES, "good": GOOD}
-
 
 def _mistakes() -> list[tuple[str, bytes, str]]:
     """Return what is wrong (its error id first), the file, and everything the author is told."""
-    items = yaml.safe_load(Path(__file__).with_name("mistakes.yaml").read_text())
-    written = [(item["name"], (PRELUDES[item["after"]] + item["text"]).encode(), item["told"]) for item in items]
+    written = [(mistake.name, mistake.text.encode(), mistake.told) for mistake in mistakes()]
     return [
         *written,
         (

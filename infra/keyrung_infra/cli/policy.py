@@ -15,6 +15,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "compile": ("keyrung_infra.cli.policy_compile", "Write a policy in the one form that is hashed and signed."),
     "sign": ("keyrung_infra.cli.policy_sign", "Sign a policy with a provisioned key."),
     "inspect": ("keyrung_infra.cli.policy_inspect", "Show and verify a signed bundle."),
+    "schema": ("keyrung_infra.cli.policy_schema", "Write the JSON Schema for editors."),
     "explain": (
         "keyrung_infra.cli.policy_explain",
         "Say what a request gets, because of which rules.",

@@ -219,3 +219,11 @@ def test_mistake_in_a_template_is_told_at_its_line(run: Run, project: Path) -> N
     code, out, err = run("render", "payments.yaml.j2", "--environment", "dev")
     assert (code, out) == (1, "")
     assert err.startswith(f"payments.yaml.j2:{line_number}:22: unknown-level: the level other is not declared")
+
+
+def test_schema_goes_to_standard_output_or_to_a_file(run: Run, project: Path) -> None:
+    code, out, _ = run("schema")
+    assert (code, json.loads(out)["title"]) == (0, "Keyrung policy")
+    code, told, _ = run("schema", "--out", "policy.schema.json")
+    assert (code, json.loads((project / "policy.schema.json").read_text())) == (0, json.loads(out))
+    assert told == "policy.schema.json: begin policy files with `# yaml-language-server: $schema=policy.schema.json`\n"
