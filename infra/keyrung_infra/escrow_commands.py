@@ -60,7 +60,7 @@ def create_escrow(
         KeyRefusedError: If the key was made without being declared escrowed: it can never leave its store. Or if a
             share would be sealed to a key that has another purpose.
     """
-    refuse_shared_use(plan, inventory)
+    refuse_shared_use(plan, uri.vault_uri, inventory)
     claim = _claim(uri, manager, inventory, purpose)
     store = EscrowFolder(folder=folder)
     keeper = Keeper(store=store, plan=plan, token_bytes=token_bytes, now=_now)

@@ -50,6 +50,11 @@ def make_token(folder: Path, tools: Tools, *, label: str | None = None) -> SoftH
     return SoftHsmToken(layout=layout, module=tools.softhsm_module, label=label)
 
 
+def second_token(token: SoftHsmToken, label: str) -> None:
+    """Make another token beside ``token``, with the same PINs."""
+    SoftHsm(token.layout, module=token.module, token_bytes=secrets.token_bytes, label=label).up()
+
+
 def pkcs11_tool(layout: SoftHsmLayout, label: str, *arguments: str) -> str:
     """Run OpenSC's tool, logged in to the token ``label`` of ``layout``; return what it writes."""
     tool = required_tool(lambda tools: tools.pkcs11_tool)

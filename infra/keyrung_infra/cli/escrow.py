@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 import click
 
+from keyrung_infra.cli.custodian_stores import CustodianStores, custodian_store_options
 from keyrung_infra.cli.escrow_common import (
     description,
     envelope_argument,
@@ -78,7 +79,7 @@ command.add_command(share_group)
 @click.option("--folder", type=click.Path(path_type=Path), help=f"Envelopes. [default: {STATE_FOLDER}/escrow]")
 @_module_option
 @_pin_option
-@transit_options
+@custodian_store_options
 @_inventory_option
 @json_option
 def create(
@@ -90,13 +91,13 @@ def create(
     folder: Path | None,
     module: str,
     pin: str,
-    transit: TransitAccess,
+    stores: CustodianStores,
     inventory: Path | None,
     as_json: bool,
 ) -> None:
     """Generate the key URI and escrow it, or finish the escrow of a key that was declared escrowed."""
     root, key = find_root(), KeyUri.parse(uri)
-    plan = _plan(threshold, recipients, transit)
+    plan = _plan(threshold, recipients, stores)
     manager = open_manager(key.scheme, {"pkcs11Module": module, "pkcs11Pin": pin}, root=root)
     with progress("Escrow", len(_CREATE_STEPS), shown=not as_json) as reached:
         made = create_escrow(
@@ -247,7 +248,7 @@ def drill(envelope_file: Path, share_files: tuple[Path, ...], as_json: bool) -> 
 @share_option
 @click.option("--threshold", type=int, required=True, help="How many of the new custodians must come together.")
 @click.option("--recipient", "recipients", multiple=True, required=True, help="A new custodian; one option each.")
-@transit_options
+@custodian_store_options
 @_inventory_option
 @json_option
 def reshare(
@@ -256,16 +257,16 @@ def reshare(
     share_files: tuple[Path, ...],
     threshold: int,
     recipients: tuple[str, ...],
-    transit: TransitAccess,
+    stores: CustodianStores,
     inventory: Path | None,
     as_json: bool,
 ) -> None:
     """Replace ENVELOPE by one for other custodians, under a new wrapping key, in a scratch SoftHSM token."""
     old = read_envelope(envelope_file)
     opened = [shares.decode(path.read_bytes()) for path in share_files]
-    plan = _plan(threshold, recipients, transit)
+    plan = _plan(threshold, recipients, stores)
     known = _inventory_here(inventory)
-    refuse_shared_use(plan, known)
+    refuse_shared_use(plan, old.key.uri.vault_uri, known)
     with tempfile.TemporaryDirectory(prefix="keyrung-reshare-") as folder:
         manager, vault = scratch_token(Path(folder))
         new = reshare_key(old, opened, manager, vault, plan, token_bytes=token_bytes, now=datetime.now(UTC))
@@ -278,10 +279,10 @@ def reshare(
     )
 
 
-def _plan(threshold: int, recipients: tuple[str, ...], access: TransitAccess) -> Plan:
+def _plan(threshold: int, recipients: tuple[str, ...], stores: CustodianStores) -> Plan:
     return Plan(
         threshold=threshold,
-        recipients=tuple(parse_recipient(text, stores=access.stores) for text in recipients),
+        recipients=tuple(parse_recipient(text, stores=stores.open) for text in recipients),
     )
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import click
 
 from keyrung_infra.cli.custodian import PASSPHRASE_HELP, read_passphrase
+from keyrung_infra.cli.custodian_stores import CustodianStores, custodian_store_options
 from keyrung_infra.cli.escrow_common import envelope_argument, file_path, json_option, read_envelope, write
-from keyrung_infra.cli.transit_access import TransitAccess, transit_options
 from keyrung_infra.files import write_private
 from keyrung_provisioners.escrow import share as shares
 from keyrung_provisioners.escrow.key_recipient import KeyRecipient
@@ -21,10 +21,10 @@ def share_group() -> None:
 @share_group.command("open")
 @envelope_argument
 @click.option("--key", "key_file", type=file_path, help="The custodian's key file, or an age key file.")
-@click.option("--as", "key_uri", help="Instead of a key file: the Transit key that the share is sealed to.")
+@click.option("--as", "key_uri", help="Instead of a key file: the URI of the key that the share is sealed to.")
 @click.option("--out", type=file_path, required=True, help="Where to put the opened share (0600).")
 @click.option("--passphrase", default="prompt", show_default=True, help=f"Opens the key file: {PASSPHRASE_HELP}")
-@transit_options
+@custodian_store_options
 @json_option
 def open_share(
     *,
@@ -33,7 +33,7 @@ def open_share(
     key_uri: str | None,
     out: Path,
     passphrase: str,
-    transit: TransitAccess,
+    stores: CustodianStores,
     as_json: bool,
 ) -> None:
     """Open the share that is sealed to this custodian, on the custodian's own machine."""
@@ -44,7 +44,7 @@ def open_share(
         opener = read_opener(key_file.read_bytes(), passphrase=lambda: read_passphrase(passphrase, confirm=False) or "")
     else:
         uri = key_uri or ""
-        opener = KeyRecipient.parse(uri, transit.stores(uri.partition(":")[0]))
+        opener = KeyRecipient.parse(uri, stores.open(uri.partition(":")[0]))
     opened = shares.open_share(read_envelope(envelope_file), opener)
     write_private(out, shares.encode(opened))
     write(

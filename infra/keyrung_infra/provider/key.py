@@ -189,7 +189,7 @@ class Key:
         """See `ResourceType.create`."""
         line, holder = declared_line(urn, inputs), _new_holder()
         manager = self._backends.manager(line.uri.scheme)
-        keeper = key_escrow.sealing_keeper(inputs.get("escrow"), self._backends)
+        keeper = key_escrow.sealing_keeper(inputs.get("escrow"), line.uri.vault_uri, self._backends)
         rows = bring_up_to_date(self._backends.provisioner(keeper), line, manager, holder=holder)
         rows = timed(rows, inputs, self._backends.inventory())
         return str(line.uri), self._outputs(rows, holder, inputs.get("escrow"))
@@ -250,7 +250,7 @@ class Key:
         line = declared_line(urn, inputs)
         published = [each.generation for each in stages(state)]
         manager = self._backends.manager(line.uri.scheme)
-        provisioner = self._backends.provisioner(key_escrow.sealing_keeper(plan, self._backends))
+        provisioner = self._backends.provisioner(key_escrow.sealing_keeper(plan, line.uri.vault_uri, self._backends))
         rows = bring_up_to_date(provisioner, line, manager, published=published, holder=holder)
         return self._outputs(timed(rows, inputs, self._backends.inventory()), holder, plan)
 

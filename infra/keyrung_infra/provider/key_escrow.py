@@ -20,7 +20,7 @@ from keyrung_provisioners.escrow.keeper import Keeper, envelope_name, stored_env
 from keyrung_provisioners.escrow.recipients import Stores, parse_recipient
 from keyrung_provisioners.inventory import KeyRow
 from keyrung_provisioners.states import KeyState
-from keyrung_provisioners.uri import KeyUri
+from keyrung_provisioners.uri import KeyUri, VaultUri
 
 PLAN = Property(
     type="object",
@@ -85,8 +85,11 @@ def failures(uri: KeyUri | None, inputs: Values) -> list[Failure]:
     if uri is not None and uri.scheme in _NOT_ESCROWED:
         reason = f"{uri} cannot be escrowed: {_NOT_ESCROWED[uri.scheme]}; keep it in a PKCS#11 token"
         found.append(Failure(property="escrow", reason=reason))
-    if uri is not None and str(uri) in cast(list[Plain], plan["custodians"] or []):
-        found.append(Failure(property="escrow", reason=f"{uri} cannot hold a share of itself; name another custodian"))
+    beside = "" if uri is None else f"{uri.vault_uri};"
+    for text in plan["custodians"] if isinstance(plan["custodians"], list) and beside else ():
+        if str(text).startswith(beside):
+            reason = f"{text} is in the vault of the key whose escrow it would share in; name a key in another vault"
+            found.append(Failure(property="escrow", reason=reason))
     return found
 
 
@@ -113,11 +116,11 @@ def keeper(plan: Plain, backends: Backends, *, stores: Stores = lambda _scheme: 
     return Keeper(store=_folder(plan, backends), plan=declared, token_bytes=token_bytes, now=backends.now)
 
 
-def sealing_keeper(plan: Plain, backends: Backends) -> Keeper | None:
-    """Return a keeper that can seal, after refusing custodians that are keys with another purpose than kek."""
+def sealing_keeper(plan: Plain, vault: VaultUri, backends: Backends) -> Keeper | None:
+    """Return a keeper that can seal keys in ``vault``, after refusing custodians that must not hold a share of them."""
     found = keeper(plan, backends, stores=backends.manager)
     if found is not None:
-        refuse_shared_use(found.plan, backends.inventory())
+        refuse_shared_use(found.plan, vault, backends.inventory())
     return found
 
 

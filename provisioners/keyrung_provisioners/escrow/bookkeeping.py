@@ -8,16 +8,26 @@ from keyrung_provisioners.escrow.ceremony import Plan
 from keyrung_provisioners.escrow.envelope import Envelope
 from keyrung_provisioners.escrow.key_recipient import KeyRecipient
 from keyrung_provisioners.inventory import Inventory
+from keyrung_provisioners.uri import VaultUri
 
 CONFIRMED = (Custody.ESCROWED, Custody.RESTORED)
 
 
-def refuse_shared_use(plan: Plan, inventory: Inventory | None) -> None:
-    """Refuse a recipient that the inventory knows as anything but a kek: one key, one purpose (SP 800-57, 5.2)."""
+def refuse_shared_use(plan: Plan, vault: VaultUri, inventory: Inventory | None) -> None:
+    """Refuse to seal a share of a key in ``vault`` to a key beside it, or to one that is known as anything but a kek.
+
+    Whoever has that vault would have that share with it; and one key has one purpose (SP 800-57 part 1, 5.2).
+    """
     for recipient in plan.recipients:
-        if inventory is None or not isinstance(recipient, KeyRecipient):
+        if not isinstance(recipient, KeyRecipient):
             continue
-        row = inventory.find(recipient.uri)
+        if recipient.uri.vault_uri == vault:
+            raise KeyRefusedError(
+                f"{recipient.uri} is in the vault of the key whose escrow it would share in",
+                fix="seal the share to a person, or to a key in another vault",
+                uri=str(recipient.uri),
+            )
+        row = None if inventory is None else inventory.find(recipient.uri)
         if row is not None and row.claim.purpose is not Purpose.KEK:
             raise KeyRefusedError(
                 f"{row.claim.uri} is for {row.claim.purpose}, and a key has one purpose",

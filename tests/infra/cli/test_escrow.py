@@ -11,6 +11,7 @@ import pytest
 from support.escrow import open_token
 from support.escrow_desk import Desk
 from support.openbao import OpenBaoServer
+from support.softhsm import second_token
 from support.stores import spec, vault_manager, verifies
 
 from keyrung_infra.inventory.sqlite import SqliteInventory
@@ -249,6 +250,38 @@ def test_a_missing_or_malformed_file_is_one_sentence(desk: Desk, tmp_path: Path)
 
     assert "No such file" in _error(desk.run("escrow", "inspect", str(tmp_path / "none")))
     assert "envelope is not well-formed" in _error(desk.run("escrow", "inspect", str(junk)))
+
+
+def test_a_key_in_a_custodians_own_token_may_hold_a_share(desk: Desk) -> None:
+    second_token(desk.token, "custodian")
+    settings = desk.token.settings()
+    module, pin = settings["pkcs11Module"], settings["pkcs11Pin"]
+    keeper = "pkcs11:token=custodian;object=share-1"
+    code, made = desk.run("custodian", "keygen", "--uri", keeper, "--module", module, "--pin", pin)
+    assert (code, made["recipient"]) == (0, keeper)
+    assert made["evidence"]["CKA_NEVER_EXTRACTABLE"]
+    access = ("--custodian-module", module, "--custodian-pin", pin)
+    code, sealed = desk.create([keeper, *desk.recipients()[:1]], *access)
+    assert code == 0, sealed
+
+    share = str(desk.root / "share-k")
+    done = desk.keyrung("escrow", "share", "open", sealed["file"], "--as", keeper, *access, "--out", share)
+    assert done.returncode == 0, done.stderr
+    code, opened = desk.run(
+        *("escrow", "share", "open", sealed["file"], "--key", str(desk.root / "custodian-1"), "--passphrase", "none"),
+        *("--out", str(desk.root / "share-p")),
+    )
+    assert (code, opened["index"]) == (0, 2)
+    code, drilled = desk.run("escrow", "drill", sealed["file"], "--share", share, "--share", str(desk.root / "share-p"))
+    assert (code, drilled["quorums"], drilled["complete"]) == (0, 1, True)
+
+
+def test_a_key_beside_the_escrowed_one_holds_no_share_of_it(desk: Desk) -> None:
+    beside = f"pkcs11:token={desk.token.label};object=share-1"
+    settings = desk.token.settings()
+    access = ("--custodian-module", settings["pkcs11Module"], "--custodian-pin", settings["pkcs11Pin"])
+    reason = _error(desk.create([beside, *desk.recipients()[:1]], *access))
+    assert f"{beside} is in the vault of the key whose escrow it would share in" in reason
 
 
 def test_a_transit_key_may_hold_a_share(desk: Desk, openbao: OpenBaoServer) -> None:

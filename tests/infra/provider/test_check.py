@@ -140,6 +140,14 @@ def test_a_secret_input_stays_secret(provider: KeyrungProvider) -> None:
         ("Key", {"escrow": PLAN, "vault": "software:folder=f"}, "for development; keep it in a PKCS#11 token"),
         ("Key", {"escrow": {**PLAN, "custodians": RECIPIENTS[:2] * 2}}, "a custodian is named twice"),
         ("Key", {"escrow": {**PLAN, "threshold": 4}}, "4 of 3 shares is no quorum"),
+        (
+            "Key",
+            {
+                "vault": "pkcs11:token=t",
+                "escrow": {**PLAN, "custodians": [*RECIPIENTS[:2], "pkcs11:token=t;object=share"]},
+            },
+            "pkcs11:token=t;object=share is in the vault of the key whose escrow it would share in",
+        ),
         ("Escrow", {"threshold": 1}, "1 of 3 shares is no quorum"),
         ("Escrow", {"custodians": [*RECIPIENTS[:2], RECIPIENTS[2][:-1]]}, "recipient text is mistyped: copy it whole"),
         ("Escrow", {"custodians": [*RECIPIENTS[:2], "transit:name=x;mount=m"]}, "write transit:mount=m;name=x"),
