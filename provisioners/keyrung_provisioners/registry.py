@@ -6,7 +6,6 @@ A back end that is not ours is found by the entry point ``keyrung.backends`` of 
 
 from collections.abc import Mapping
 from importlib import import_module
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import cast
 
@@ -47,6 +46,8 @@ def open_manager(scheme: str, settings: Mapping[str, str], *, root: Path) -> Key
 
 def _from_elsewhere(scheme: str) -> tuple[str, str]:
     """Return where the class of a back end that is not ours stands, and the distribution that brings it."""
+    from importlib.metadata import entry_points  # noqa: PLC0415 - it costs more than all else here, for a rare case
+
     for found in entry_points(group=ENTRY_POINTS, name=scheme):
         return found.value, found.dist.name if found.dist is not None else found.module
     known = sorted({*_BACKENDS, *entry_points(group=ENTRY_POINTS).names})

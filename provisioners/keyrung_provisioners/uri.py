@@ -9,11 +9,13 @@ as versions under one name, ``version=2`` and up names a later one. Secrets neve
 import re
 from dataclasses import dataclass, replace
 from functools import cache
-from importlib.metadata import entry_points
-from typing import Self
+from typing import TYPE_CHECKING, Self
 from urllib.parse import quote, unquote
 
 from keyrung_provisioners.errors import InvalidSettingError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoints
 
 _NAME_ADVICE = "use letters, digits, dot, hyphen and underscore, and start with a letter or digit"
 
@@ -144,7 +146,7 @@ class KeyUri:
 
 def known_schemes() -> frozenset[str]:
     """Return the schemes of all back ends, ours and others'."""
-    return frozenset({*_SCHEMES, *entry_points(group=ENTRY_POINTS).names})
+    return frozenset({*_SCHEMES, *_others().names})
 
 
 @cache
@@ -152,12 +154,18 @@ def _scheme(name: str) -> Scheme:
     """Return the grammar of ``name``: ours first, so that nobody else's can take its place."""
     if name in _SCHEMES:
         return _SCHEMES[name]
-    for found in entry_points(group=ENTRY_POINTS, name=name):
+    for found in _others().select(name=name):
         scheme = found.load()
         if isinstance(scheme, Scheme):
             return scheme
     known = ", ".join(sorted(known_schemes()))
     raise InvalidSettingError(f"{name!r} is no known scheme", fix=f"use one of {known}", scheme=name)
+
+
+def _others() -> "EntryPoints":
+    from importlib.metadata import entry_points  # noqa: PLC0415 - it costs more than all else here, for a rare case
+
+    return entry_points(group=ENTRY_POINTS)
 
 
 def _split(text: str) -> tuple[str, dict[str, str]]:
