@@ -10,7 +10,8 @@ _LIBRARIES = {"boto3", "botocore", "hvac", "requests", "pkcs11", "shamir_mnemoni
 
 def _loaded(program: str) -> set[str]:
     source = f"import sys; {program}; print(*sys.modules)"
-    return set(subprocess.run([sys.executable, "-c", source], check=True, capture_output=True, text=True).stdout.split())
+    done = subprocess.run([sys.executable, "-c", source], check=True, capture_output=True, text=True)
+    return set(done.stdout.split())
 
 
 def test_neither_a_back_end_nor_the_library_of_a_store_is_loaded() -> None:
