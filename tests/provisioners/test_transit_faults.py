@@ -17,6 +17,7 @@ from support.stores import SigningManager, spec, vault_manager, verifies
 
 from keyrung_infra.local.certificates import ensure_authority
 from keyrung_provisioners.backends.transit import TransitKeyManager
+from keyrung_provisioners.backends.transit.login import StoredToken
 from keyrung_provisioners.errors import (
     BackendUnavailableError,
     InvalidSettingError,
@@ -38,7 +39,7 @@ def manager(own_openbao: OpenBaoServer) -> SigningManager:
 def _at(address: str, server: OpenBaoServer, *, timeout_seconds: float = 5) -> TransitKeyManager:
     return TransitKeyManager(
         address=lambda: address,
-        token=lambda: server.token("deployer"),
+        login=StoredToken(lambda: server.token("deployer")),
         ca_file=server.ca,
         timeout_seconds=timeout_seconds,
     )
@@ -136,7 +137,7 @@ def test_any_address_but_plain_https_is_refused_before_the_token_is_read(openbao
     def token() -> str:
         raise AssertionError("the token was read")
 
-    manager = TransitKeyManager(address=lambda: address, token=token, ca_file=openbao.ca)
+    manager = TransitKeyManager(address=lambda: address, login=StoredToken(token), ca_file=openbao.ca)
     with pytest.raises(InvalidSettingError, match="https://HOST:PORT") as caught:
         manager.describe(_URI)
     assert "secret" not in str(caught.value)

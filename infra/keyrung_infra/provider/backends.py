@@ -24,6 +24,8 @@ CONFIGURATION: Mapping[str, Property] = {
     "pkcs11Pin": Property(type="string", description="User PIN of the token, as file:PATH or env:NAME."),
     "transitAddress": Property(type="string", description=f"https address of OpenBao or Vault. {_REFERENCE}"),
     "transitToken": Property(type="string", description="Token of the deployer role, as file:PATH or env:NAME."),
+    "transitRoleId": Property(type="string", description=f"AppRole to log in as, instead of a token. {_REFERENCE}"),
+    "transitSecretId": Property(type="string", description="Secret id of that role, as file:PATH or env:NAME."),
     "transitCaFile": Property(type="string", description="PEM file of the authority behind the server's certificate."),
     "softwareFolder": Property(type="string", description=f"Folder of keys in files, for development. {_REFERENCE}"),
     "softwarePassphrase": Property(type="string", description="Passphrase of these keys, as file:PATH or env:NAME."),
@@ -34,7 +36,7 @@ CONFIGURATION: Mapping[str, Property] = {
         type="string", description=f"Key policy (JSON) of new KMS keys; left out, KMS's default. {_REFERENCE}"
     ),
 }
-SECRET_REFERENCES = ("pkcs11Pin", "transitToken", "softwarePassphrase")
+SECRET_REFERENCES = ("pkcs11Pin", "transitToken", "transitSecretId", "softwarePassphrase")
 
 
 def utc_now() -> datetime:

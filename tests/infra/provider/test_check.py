@@ -51,6 +51,8 @@ def test_the_schema_says_for_each_input_what_the_golden_table_says(provider: Key
         "pkcs11Pin",
         "transitAddress",
         "transitToken",
+        "transitRoleId",
+        "transitSecretId",
         "transitCaFile",
         "awskmsEndpoint",
         "awskmsKeyPolicy",
@@ -170,7 +172,7 @@ def test_a_wrong_input_is_refused_with_the_reason(
     assert "1234" not in " ".join(reasons)
 
 
-@pytest.mark.parametrize("setting", ["pkcs11Pin", "transitToken", "softwarePassphrase"])
+@pytest.mark.parametrize("setting", ["pkcs11Pin", "transitToken", "transitSecretId", "softwarePassphrase"])
 def test_a_secret_written_out_in_the_settings_is_refused_and_not_repeated(
     provider: KeyrungProvider, setting: str
 ) -> None:

@@ -1,7 +1,8 @@
 """Keys in the Transit engine of OpenBao; Vault has the same API.
 
 URI: ``transit:mount=MOUNT;name=NAME``, and ``;version=N`` for a later generation. Settings: ``transitAddress`` (https
-URL), ``transitToken`` (a reference) and ``transitCaFile`` (the authority that signed the server's certificate).
+URL), ``transitCaFile`` (the authority that signed the server's certificate), and either ``transitToken`` (a reference)
+or ``transitRoleId`` with ``transitSecretId`` (a reference), to log in by AppRole.
 
 A key is exportable only if it is declared portable. Later generations of a key are versions of it; a sealing
 key can be renewed in place instead.
@@ -26,6 +27,7 @@ from keyrung_provisioners.api import (
     VaultDescription,
 )
 from keyrung_provisioners.backends.transit import mounts, transfer, versions
+from keyrung_provisioners.backends.transit.login import AppRole, Login, StoredToken
 from keyrung_provisioners.backends.transit.server import FailedError, ForbiddenError, Server
 from keyrung_provisioners.errors import (
     BackendUnavailableError,
@@ -79,23 +81,32 @@ class TransitKeyManager:
         self,
         *,
         address: Callable[[], str],
-        token: Callable[[], str],
+        login: Login,
         ca_file: Path,
         timeout_seconds: float = _TIMEOUT_SECONDS,
     ) -> None:
-        """Reach the server at ``address``; it and ``token`` are asked for when the first call needs them."""
-        self._server = Server(address=address, token=token, ca_file=ca_file, timeout_seconds=timeout_seconds)
+        """Reach the server at ``address``; it and ``login`` are asked for when the first call needs them."""
+        self._server = Server(address=address, login=login, ca_file=ca_file, timeout_seconds=timeout_seconds)
         self._algorithms: dict[KeyUri, Algorithm] = {}
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, str], *, root: Path) -> Self:
-        """Build from ``transitAddress``, ``transitToken`` and ``transitCaFile``; nothing is contacted yet."""
-        for name in ("transitAddress", "transitToken", "transitCaFile"):
+        """Build from ``transitAddress``, ``transitCaFile`` and a login (see above); nothing is contacted yet."""
+        by_role = bool(settings.get("transitRoleId") or settings.get("transitSecretId"))
+        if by_role and settings.get("transitToken"):
+            raise InvalidSettingError("both a token and a role are set", fix="leave transitToken or transitRoleId out")
+        credentials = ("transitRoleId", "transitSecretId") if by_role else ("transitToken",)
+        for name in ("transitAddress", "transitCaFile", *credentials):
             if not settings.get(name):
                 raise InvalidSettingError(f"{name} is not set", fix=f"set keyrung:{name} in the stack's configuration")
         return cls(
             address=partial(resolve, settings["transitAddress"], root=root),
-            token=partial(resolve, settings["transitToken"], root=root, secret=True),
+            login=AppRole(
+                role_id=partial(resolve, settings["transitRoleId"], root=root),
+                secret_id=partial(resolve, settings["transitSecretId"], root=root, secret=True),
+            )
+            if by_role
+            else StoredToken(partial(resolve, settings["transitToken"], root=root, secret=True)),
             ca_file=root / settings["transitCaFile"],
         )
 

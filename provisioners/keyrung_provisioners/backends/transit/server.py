@@ -19,6 +19,7 @@ from hvac.exceptions import (
     VaultError,
 )
 
+from keyrung_provisioners.backends.transit.login import Login
 from keyrung_provisioners.errors import (
     BackendUnavailableError,
     InvalidSettingError,
@@ -50,12 +51,10 @@ class FailedError(BackendUnavailableError):
 class Server:
     """One server, with a connection for each thread; address and token are read anew after every failure."""
 
-    def __init__(
-        self, *, address: Callable[[], str], token: Callable[[], str], ca_file: Path, timeout_seconds: float
-    ) -> None:
-        """Reach the server at ``address``, whose certificate ``ca_file`` must vouch for, with ``token``."""
+    def __init__(self, *, address: Callable[[], str], login: Login, ca_file: Path, timeout_seconds: float) -> None:
+        """Reach the server at ``address``, whose certificate ``ca_file`` must vouch for, with tokens of ``login``."""
         self._address = address
-        self._token = token
+        self._login = login
         self._ca_file = ca_file
         self._timeout_seconds = timeout_seconds
         self._local = threading.local()  # an HTTP session must not be shared between threads
@@ -85,6 +84,8 @@ class Server:
             answer = request(self._client())
         except (VaultError, OSError) as error:  # the errors of requests are OSErrors
             self._forget()
+            if isinstance(error, Forbidden | Unauthorized):
+                self._login.refused()
             raise self._translated(error, operation, what) from error
         if isinstance(answer, requests.Response) and answer.status_code != _NO_CONTENT:
             self._forget()
@@ -130,7 +131,10 @@ class Server:
         """Return this thread's client; a forked child must not write into its parent's connection."""
         if getattr(self._local, "pid", None) != os.getpid():
             self._local.client, self._local.pid = self._connected(), os.getpid()
-        return self._local.client
+        client = self._local.client
+        if not client.token or not self._login.is_good(client.token):
+            client.token = self._login.token(client)
+        return client
 
     def _connected(self) -> Any:
         if not self._ca_file.is_file():
@@ -142,7 +146,7 @@ class Server:
         session.verify = str(self._ca_file)
         return hvac.Client(
             url=_checked_address(self._address()),
-            token=_checked_token(self._token()),
+            token="",  # without one, hvac would look for one in the environment and in the home folder
             session=session,
             timeout=self._timeout_seconds,
             allow_redirects=False,  # requests would carry the token header along to any other host
@@ -164,10 +168,3 @@ def _checked_address(address: str) -> str:
     if not bare or parts.path not in {"", "/"}:
         raise InvalidSettingError("transitAddress is no plain https address", fix="write it as https://HOST:PORT")
     return address
-
-
-def _checked_token(token: str) -> str:
-    """Return ``token``; requests would put one that is no header value into its error."""
-    if not (token.isascii() and token.isprintable()) or " " in token:
-        raise InvalidSettingError("the vault's token is malformed", fix="write the token alone on one line")
-    return token
