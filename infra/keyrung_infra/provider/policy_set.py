@@ -18,6 +18,7 @@ from keyrung_policies.bundle import build_payload
 from keyrung_policies.errors import PolicyError
 from keyrung_policies.policy_set import PolicySet as Policy
 from keyrung_provisioners import encoding
+from keyrung_provisioners.states import KeyState
 from keyrung_provisioners.uri import KeyUri
 
 # Signed again when a third of its life is left, so that a stack that is deployed now and then never runs dry.
@@ -130,6 +131,13 @@ class PolicySet:
         payload = build_payload(_policy(inputs), version=version, not_before=now, expires_at=expires_at)
         uri = KeyUri.parse(str(inputs["signingKey"]))
         manager = self._backends.manager(uri.scheme)
+        row = self._backends.inventory().find(uri)
+        if row is not None and row.state is not KeyState.ACTIVE:
+            raise InfraError(
+                f"{uri} is {row.state}, and only an active key signs a policy",
+                fix="raise `generation` of the key (or resume it, if it is suspended)",
+                uri=str(uri),
+            )
         bundle = signed_bundle(payload, uri=uri, pem=str(inputs["signingKeyPem"]), manager=manager, now=now)
         write_private(self._backends.root / str(inputs["path"]), bundle)
         return {

@@ -13,10 +13,11 @@ from keyrung_provisioners.errors import BackendUnavailableError, KeyRefusedError
 from keyrung_provisioners.states import KeyState
 from keyrung_provisioners.uri import KeyUri
 
-# A name may have had an owner before; the living row comes first.
+# The living row of a name is found by its index; only without one are the destroyed rows looked through.
 _QUESTION = """
 SELECT (SELECT max(position) FROM events),
-       (SELECT state FROM keys WHERE uri = ? AND generation = ? ORDER BY state = 'destroyed' LIMIT 1)
+       coalesce((SELECT state FROM keys WHERE uri = ?1 AND generation = ?2 AND state <> 'destroyed'),
+                (SELECT state FROM keys WHERE uri = ?1 AND generation = ?2 LIMIT 1))
 """
 
 

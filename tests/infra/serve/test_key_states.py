@@ -9,6 +9,7 @@ from support.serving import (
     enrol_app,
     events,
     log_report,
+    question,
     serving,
     unused_code,
 )
@@ -84,3 +85,16 @@ def test_a_refresh_shows_the_state(deployed: Project) -> None:
     exported = deployed.pulumi_json("stack", "export")["deployment"]["resources"]
     found = {item["id"]: item["outputs"]["state"] for item in exported if item["type"] == "keyrung:index:Key"}
     assert found[_ASSERTION_KEY] == "suspended"
+
+
+def test_a_compromised_policy_key_signs_no_policy_and_its_bundle_is_loaded_no_more(deployed: Project) -> None:
+    deployed.keyrung("key", "compromise", "transit:mount=keyrung;name=policy-signing-local", "--yes")
+    catalogue = deployed.root / "policies" / "catalog" / "bank.yaml"
+    catalogue.write_text(catalogue.read_text().replace("max_age: 5m", "max_age: 4m"))
+    done = deployed.pulumi("up", "--yes", "--skip-preview", check=False)
+    assert done.returncode != 0
+    assert "is compromised, and only an active key signs a policy" in done.stdout + done.stderr
+    with serving(deployed), application(deployed) as http:
+        assert http.post("/access/v1/evaluation", json=question("eve")).status_code == 503
+    assert "policy.refused" in events(deployed)
+    assert log_report(deployed)["ok"]
