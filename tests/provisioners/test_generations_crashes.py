@@ -48,6 +48,7 @@ class LineOfKeys(RuleBasedStateMachine):
         self.published: set[int] = set()
         self.crash_at: str | None = None
         self.ended: set[int] = set()
+        self.disturbed = False  # a clock set back, or a compromised key, may leave nothing to use for a while
 
     def teardown(self) -> None:
         if hasattr(self, "folder"):
@@ -105,6 +106,7 @@ class LineOfKeys(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([3600, 86_400]))
     def the_clock_is_set_back(self, seconds: int) -> None:
         self.now -= timedelta(seconds=seconds)
+        self.disturbed = True
 
     @precondition(lambda self: self.published)
     @rule(which=st.integers(0, 3))
@@ -112,6 +114,7 @@ class LineOfKeys(RuleBasedStateMachine):
         rows = [row for row in self.inventory.line("urn:line") if row.state in _LIVING]
         if rows:
             self.inventory.transition(rows[which % len(rows)], KeyState.COMPROMISED, now=self.now)
+            self.disturbed = True
 
     @precondition(lambda self: self.published)
     @rule(point=st.sampled_from([None, "destroy", "destroyed"]))
@@ -129,6 +132,8 @@ class LineOfKeys(RuleBasedStateMachine):
     def what_must_hold_holds(self) -> None:
         rows = self._rows()
         _at_most_two_are_active_and_only_while_one_takes_over(rows)
+        if not self.disturbed:
+            _one_is_in_use_as_long_as_any_is_active(rows, self.now)
         for row in rows:
             if row.state is KeyState.ACTIVE and self.escrowed and row.fingerprint not in self.store.ended:
                 assert row.fingerprint in self.escrow.kept  # none is active without its confirmed escrow
@@ -207,6 +212,11 @@ def _at_most_two_are_active_and_only_while_one_takes_over(rows: Sequence[KeyRow]
         assert older.generation < newer.generation
         assert newer.use_not_before is not None
         assert newer.use_not_before - newer.state_since >= timedelta(seconds=_PUBLISH_SECONDS)  # published first
+
+
+def _one_is_in_use_as_long_as_any_is_active(rows: Sequence[KeyRow], now: datetime) -> None:
+    times = [row.use_not_before for row in rows if row.state is KeyState.ACTIVE]
+    assert not times or any(moment is not None and moment <= now for moment in times)
 
 
 LineOfKeys.TestCase.settings = settings(
