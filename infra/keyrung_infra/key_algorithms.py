@@ -7,7 +7,7 @@ from keyrung_provisioners.api import Purpose
 _VERIFIER = ("P-256", "Ed25519")
 ALLOWED: Mapping[Purpose, tuple[str, ...]] = {
     Purpose.ASSERTION_SIGNING: _VERIFIER,  # the guard, and whoever reads the published key set
-    Purpose.POLICY_SIGNING: _VERIFIER,  # the bundle format
+    Purpose.POLICY_SIGNING: (*_VERIFIER, "P-384", "RSA-3072"),  # the bundle format
     Purpose.AUDIT_SIGNING: _VERIFIER,  # the reader of the audit log
     Purpose.USER_CREDENTIAL: _VERIFIER,  # the verifier, which checks what a person's token signed
     Purpose.CREDENTIAL_SEED: ("AES-256",),

@@ -59,7 +59,7 @@ def read_trusted_key(path: Path) -> tuple[str, dict[str, str]]:
             return encoding.thumbprint(text), encoding.public_jwk(text)
         jwk = {name: value for name, value in json.loads(text).items() if isinstance(value, str)}
         # RFC 7638 section 3.2: exactly the members that every key of this type must have.
-        required = {name: jwk[name] for name in ("crv", "kty", "x", "y") if name in jwk}
+        required = {name: jwk[name] for name in ("crv", "e", "kty", "n", "x", "y") if name in jwk}
         return encoding.base64url(hashlib.sha256(canonical_bytes(required)).digest()), jwk
     except (ValueError, AttributeError, ProvisionerError) as error:
         raise InfraError(f"{path} holds no public key", fix="give one as PEM or as JWK") from error

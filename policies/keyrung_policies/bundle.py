@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from keyrung_policies.bundle_keys import SIGNATURE_BYTES, key_algorithm, signature_fits
 from keyrung_policies.canonical import canonical_bytes, canonical_record
 from keyrung_policies.errors import (
     BundleCorruptError,
@@ -25,17 +26,13 @@ from keyrung_policies.errors import (
     PolicyModelError,
 )
 from keyrung_policies.jws import (
-    KEY_ALGORITHMS,
-    SIGNATURE_BYTES,
     FlattenedJws,
     MalformedError,
     decode_base64url,
     encode_base64url,
-    key_algorithm,
     parse_flattened,
     parse_object,
     serialise_flattened,
-    signature_fits,
 )
 from keyrung_policies.model import MAX_INTEGER, Document, Record
 from keyrung_policies.policy_set import PolicySet, policy_set
@@ -97,22 +94,23 @@ def sign_bundle(payload: bytes, *, key_id: str, algorithm: str, sign: Callable[[
     Args:
         payload: What `build_payload` returned.
         key_id: The signer's RFC 7638 thumbprint.
-        algorithm: `ES256` or `Ed25519`.
-        sign: Signs the given bytes; for ES256 it returns r and s side by side, 32 bytes each.
+        algorithm: `ES256`, `Ed25519`, `ES384` or `PS256`.
+        sign: Signs the given bytes in JOSE form; for ES256 and ES384 it returns r and s side by side.
 
     Raises:
         BundleSigningError: The algorithm is not one of ours, or the signature has another form.
     """
-    if algorithm not in KEY_ALGORITHMS.values():
-        raise BundleSigningError(f"bundles are not signed with {algorithm!r}; use ES256 or Ed25519.")
+    if algorithm not in SIGNATURE_BYTES:
+        raise BundleSigningError(f"bundles are not signed with {algorithm!r}; use one of {', '.join(SIGNATURE_BYTES)}.")
     if not key_id:
         raise BundleSigningError("the signer has no key id; pass its RFC 7638 thumbprint.")
     header = canonical_bytes({"alg": algorithm, "kid": key_id, "typ": BUNDLE_TYPE})
     unsigned = FlattenedJws(payload=encode_base64url(payload), protected=encode_base64url(header), signature="")
     signature = sign(unsigned.signing_input())
-    if len(signature) != SIGNATURE_BYTES:
+    size_bytes = SIGNATURE_BYTES[algorithm]
+    if len(signature) != size_bytes:
         raise BundleSigningError(
-            f"the signer returned {len(signature)} bytes; return the {SIGNATURE_BYTES}-byte JOSE form, not DER."
+            f"the signer returned {len(signature)} bytes; return the {size_bytes}-byte JOSE form, not DER."
         )
     signed = serialise_flattened(
         FlattenedJws(payload=unsigned.payload, protected=unsigned.protected, signature=encode_base64url(signature))

@@ -3,14 +3,17 @@
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from support.softhsm import SoftHsmToken
+from support.stores import spec, token_manager
 
 from keyrung_audit.errors import PublicKeyError
 from keyrung_audit.keys import public_key_from_jwk
 from keyrung_infra.key_algorithms import ALLOWED, algorithm_refusal
-from keyrung_policies import jws
+from keyrung_policies import bundle_keys
 from keyrung_provisioners import encoding
 from keyrung_provisioners.algorithms import ALGORITHMS
 from keyrung_provisioners.api import Purpose
+from keyrung_provisioners.uri import KeyUri
 from keyrung_verifier.keys import public_members
 
 _KEYS: dict[str, encoding.PublicKey] = {
@@ -36,7 +39,7 @@ def test_a_signing_key_is_allowed_exactly_what_its_readers_verify(name: str) -> 
     verifier = public_members(jwk) is not None
     assert (name in ALLOWED[Purpose.ASSERTION_SIGNING]) == verifier
     assert (name in ALLOWED[Purpose.USER_CREDENTIAL]) == verifier
-    assert (name in ALLOWED[Purpose.POLICY_SIGNING]) == (jws.key_algorithm(jwk) == ALGORITHMS[name].jwa)
+    assert (name in ALLOWED[Purpose.POLICY_SIGNING]) == (bundle_keys.key_algorithm(jwk) == ALGORITHMS[name].jwa)
     assert (name in ALLOWED[Purpose.AUDIT_SIGNING]) == _audit_reads(jwk)
 
 
@@ -47,3 +50,15 @@ def test_every_purpose_has_its_algorithms_and_a_refusal_names_them() -> None:
             refusal = algorithm_refusal(purpose, name)
             assert (refusal is None) == (name in allowed)
             assert refusal is None or all(other in refusal for other in allowed)
+
+
+@pytest.mark.parametrize("name", ALLOWED[Purpose.POLICY_SIGNING])
+def test_what_a_token_signs_for_policies_is_what_the_bundle_format_verifies(
+    softhsm_token: SoftHsmToken, name: str
+) -> None:
+    uri = KeyUri("pkcs11", softhsm_token.label, "policy-signing-one")
+    manager = token_manager(softhsm_token)
+    jwk = encoding.public_jwk(manager.create(spec(uri, algorithm=name)).public_key_pem or "")
+    signature = manager.sign(uri, b"a bundle")
+    assert bundle_keys.signature_fits(jwk, signing_input=b"a bundle", signature=signature)
+    assert not bundle_keys.signature_fits(jwk, signing_input=b"a bundle!", signature=signature)

@@ -293,7 +293,7 @@ def test_payload_needs_a_life_with_time_zones() -> None:
 def test_signer_must_return_the_jose_form_and_name_its_key_and_algorithm() -> None:
     with pytest.raises(BundleSigningError, match="not DER"):
         sign_bundle(payload(), key_id="ec", algorithm="ES256", sign=lambda _data: bytes(70))
-    with pytest.raises(BundleSigningError, match="ES256 or Ed25519"):
+    with pytest.raises(BundleSigningError, match="use one of ES256, Ed25519, ES384, PS256"):
         sign_bundle(payload(), key_id="ec", algorithm="EdDSA", sign=EC.sign)
     with pytest.raises(BundleSigningError, match="key id"):
         sign_bundle(payload(), key_id="", algorithm="Ed25519", sign=ED.sign)
