@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from keyrung_policies.compile import Compiled, compile_texts
 from keyrung_policies.errors import EvaluationError, PolicyModelError
-from keyrung_policies.evaluate import evaluate
+from keyrung_policies.evaluate import MAX_MERGED, evaluate
 from keyrung_policies.model import Allow, Decision, Document, Equals, Request, Require, Rule, Value
 from keyrung_policies.policy_set import PolicySet, policy_set
 
@@ -228,6 +228,32 @@ def shuffled(draw: st.DrawFn) -> Shuffled:
 def test_order_of_rules_levels_and_attributes_never_matters(other: Shuffled) -> None:
     ordered = Request(action=other.request.action, attributes=dict(sorted(other.request.attributes.items())))
     assert evaluate(policy_set(other.document), other.request, NOW) == evaluate(ORDERED, ordered, NOW)
+
+
+@settings(deadline=None)
+@given(shuffled(), shuffled())
+def test_decision_never_depends_on_what_was_asked_before(first: Shuffled, second: Shuffled) -> None:
+    fresh = evaluate(policy_set(ORDERED.document), second.request, NOW)
+    evaluate(ORDERED, first.request, NOW)
+    assert evaluate(ORDERED, second.request, NOW) == fresh
+
+
+def test_what_is_kept_of_merged_requirements_is_bounded() -> None:
+    rules = "".join(
+        f"  - id: r{bit}\n    actions: [a.b]\n    when: {{resource.flags: {{has: f{bit}}}}}\n"
+        "    require: {level: low, max_age: 1m}\n"
+        for bit in range(9)
+    )
+    text = "keyrung: policy/v1\ndefault: deny\nattributes: {resource.flags: {type: set, min_items: 0}}\n"
+    text += f"levels: {{low: {{acr: low, any_of: [[otp]]}}}}\nrules:\n{rules}"
+    many = compile_texts({"p.yaml": text.encode()}).policy
+    for number in range(2**9):
+        flags = tuple(f"f{bit}" for bit in range(9) if number >> bit & 1)
+        decision = evaluate(many, Request(action="a.b", attributes={"resource.flags": flags}), NOW)
+        assert decision.rule_ids == tuple(f"r{flag[1:]}" for flag in flags)
+    plan = many.plan_for("a.b")
+    assert plan is not None
+    assert len(plan.merged) == MAX_MERGED
 
 
 def test_sample_policy_asks_for_what_the_sample_api_shows(bank: Compiled) -> None:

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from keyrung_policies import library
+from keyrung_policies.analysis.lints import lint
+from keyrung_policies.analysis.prove import ProofVerdict, prove
 from keyrung_policies.cases import broken_invariants, run_cases
 from keyrung_policies.compile import Compiled, compile_texts
 from keyrung_policies.coverage import coverage
@@ -46,6 +48,15 @@ def test_every_rule_boundary_and_change_is_tested(policy: Compiled) -> None:
 def test_no_case_breaks_an_invariant(policy: Compiled) -> None:
     assert policy.invariants
     assert broken_invariants(policy.policy, policy.invariants, run_cases(policy.policy, policy.cases)) == ()
+
+
+def test_every_invariant_is_proved_for_every_request(policy: Compiled) -> None:
+    proofs = prove(policy.policy, policy.invariants, timeout_seconds=60)
+    assert [(proof.invariant.name, proof.verdict) for proof in proofs if proof.verdict is not ProofVerdict.PROVED] == []
+
+
+def test_nothing_in_it_can_never_matter_or_looks_secret(policy: Compiled) -> None:
+    assert [str(finding) for finding in lint(policy, timeout_seconds=60)] == []
 
 
 def test_no_level_is_out_of_reach(policy: Compiled) -> None:
