@@ -23,11 +23,9 @@ from keyrung_provisioners.escrow.ceremony import Plan
 from keyrung_provisioners.escrow.envelope import Envelope
 from keyrung_provisioners.escrow.keeper import Keeper, envelope_name
 from keyrung_provisioners.inventory import Claim, KeyRow
-from keyrung_provisioners.provision import Provisioner
+from keyrung_provisioners.provision import Provisioner, command_owner
 from keyrung_provisioners.registry import open_manager
 from keyrung_provisioners.uri import KeyUri, VaultUri
-
-_OWNER = "keyrung escrow create"  # whose claim a key has that no stack declares
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,11 +95,7 @@ def _claim(uri: KeyUri, manager: KeyManager, inventory: SqliteInventory, purpose
         )
     if purpose is None:
         raise InfraError(f"{uri} is not made yet, and its purpose is not given", fix="add --purpose")
-    return Claim(owner=_owner(uri), generation=1, uri=uri, algorithm="P-256", purpose=purpose, escrowed=True)
-
-
-def _owner(uri: KeyUri) -> str:
-    return f"{_OWNER} {uri}"
+    return Claim(owner=command_owner(uri), generation=1, uri=uri, algorithm="P-256", purpose=purpose, escrowed=True)
 
 
 def _now() -> datetime:

@@ -155,6 +155,13 @@ class Inventory(Protocol):
         """Append what was seen of a key, unless an event of that id is there already; return whether it was new."""
         ...
 
+    def hand_over(self, row: KeyRow, owner: str) -> KeyRow:
+        """Give the key, with all that is recorded of it, to another owner and return its row.
+
+        Raises `KeyConflictError` when that owner has a key of this generation already.
+        """
+        ...
+
     def hold(self, row: KeyRow, holder: str) -> None:
         """Make ``holder`` the one who may retire the key."""
         ...

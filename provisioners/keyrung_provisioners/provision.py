@@ -20,7 +20,7 @@ from keyrung_provisioners.checks import (
     refuse_weak,
     spec_of,
 )
-from keyrung_provisioners.errors import KeyRefusedError
+from keyrung_provisioners.errors import KeyConflictError, KeyRefusedError
 from keyrung_provisioners.inventory import Claim, Inventory, KeyRow, Origin
 from keyrung_provisioners.states import KeyState
 from keyrung_provisioners.uri import KeyUri
@@ -30,6 +30,11 @@ CLAIM_ID_BYTES = 16
 
 def _nothing(_point: str) -> None:
     """Do nothing at a named point."""
+
+
+def command_owner(uri: KeyUri) -> str:
+    """Return the owner of a key that a command made and no stack declares."""
+    return f"keyrung escrow create {uri}"
 
 
 class Escrow(Protocol):
@@ -178,9 +183,14 @@ class Provisioner:
     def take_over(
         self, owner: str, uri: KeyUri, purpose: Purpose, manager: KeyManager, *, holder: str | None = None
     ) -> KeyRow:
-        """Return the active row of an existing key that somebody else made, if it is as strong as one of ours."""
+        """Return the active row of an existing key that somebody else made, if it is as strong as one of ours.
+
+        A key that was made by command, without a stack, is handed over as it is recorded.
+        """
         found = manager.describe(uri)
-        claim = Claim(owner=owner, generation=1, uri=uri, algorithm=found.algorithm, purpose=purpose)
+        claim = self._handed_over(owner, uri, purpose) or Claim(
+            owner=owner, generation=1, uri=uri, algorithm=found.algorithm, purpose=purpose
+        )
         claim_id = found.claim_id or self.token_bytes(CLAIM_ID_BYTES)
         with self.inventory.exclusive(owner, claim.generation):
             if self.inventory.row(owner, claim.generation) is None:  # a key that is refused is not claimed either
@@ -199,6 +209,16 @@ class Provisioner:
             if holder is not None:
                 self.inventory.hold(row, holder)
             return row
+
+    def _handed_over(self, owner: str, uri: KeyUri, purpose: Purpose) -> Claim | None:
+        row = self.inventory.find(uri)
+        if row is None or row.claim.owner != command_owner(uri):
+            return None
+        if row.claim.purpose is not purpose:
+            raise KeyConflictError(
+                f"{uri} was made for {row.claim.purpose}", fix="take it over for that purpose", uri=str(uri)
+            )
+        return self.inventory.hand_over(row, owner).claim
 
     def retire(self, owner: str, generation: int, manager: KeyManager, *, holder: str | None = None) -> None:
         """Destroy the key of one generation; already gone counts as done, and so does a key held by another.

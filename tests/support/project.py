@@ -15,7 +15,7 @@ from keyrung_infra.tools import Tools
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 STACK_NAME = "local"
-_COMMAND_SECONDS = 300
+_COMMAND_SECONDS = 600
 # What `pulumi up` reads of the repository. The packages come from the environment that runs the tests.
 _PROGRAM = ("Pulumi.yaml", "infra/__main__.py", "infra/stacks", "infra/plugin", "policies/catalog")
 

@@ -52,7 +52,8 @@ _SIGNING_WARNING = (
     "name."
 )
 _OLD_COPIES_WARNING = (
-    "Copies of the old envelope stay openable by the old quorum: destroy them, or rotate the key if you cannot."
+    "Copies of the old envelope stay openable by the old quorum: destroy them, or rotate the key if you cannot "
+    "(raise its `generation`)."
 )
 _PURPOSES = [purpose.value for purpose in (Purpose.ASSERTION_SIGNING, Purpose.POLICY_SIGNING, Purpose.AUDIT_SIGNING)]
 

@@ -31,6 +31,7 @@ _EVENT_OF_STATE = {
     KeyState.COMPROMISED: "key.compromised",
     KeyState.DESTROYED: "key.destroyed",
 }
+_OWNED = ("keys", "holders", "statements")
 
 
 class SqliteInventory:
@@ -185,6 +186,22 @@ class SqliteInventory:
         """Append the event, once."""
         with self._transaction() as connection:
             return insert_event(connection, event, unless_known=True)
+
+    def hand_over(self, row: KeyRow, owner: str) -> KeyRow:
+        """Write the new owner into every table."""
+        with self._transaction() as connection:
+            if select(connection, "owner = ? AND generation = ?", (owner, row.claim.generation)):
+                raise KeyConflictError(
+                    f"{owner} has a key of generation {row.claim.generation} already",
+                    fix="take the key over under another name",
+                    uri=str(row.claim.uri),
+                )
+            for table in _OWNED:
+                connection.execute(
+                    f"UPDATE {table} SET owner = ? WHERE owner = ? AND generation = ?",  # noqa: S608 - constants only
+                    (owner, row.claim.owner, row.claim.generation),
+                )
+        return replace(row, claim=replace(row.claim, owner=owner))
 
     def hold(self, row: KeyRow, holder: str) -> None:
         """Remember the last holder."""

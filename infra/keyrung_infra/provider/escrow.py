@@ -8,13 +8,10 @@ from pathlib import Path
 from typing import ClassVar
 
 from keyrung_infra.errors import InfraError
-from keyrung_infra.project import STATE_FOLDER
 from keyrung_infra.provider.backends import Backends
-from keyrung_infra.provider.key_escrow import plan_failures
+from keyrung_infra.provider.key_escrow import DEFAULT_FOLDER, plan_failures
 from keyrung_infra.provider.model import Change, Changes, Failure, Imported, Property, Values
 from keyrung_provisioners.escrow import envelope as envelopes
-
-DEFAULT_FOLDER = f"{STATE_FOLDER}/escrow"
 
 
 class Escrow:

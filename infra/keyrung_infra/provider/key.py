@@ -232,11 +232,14 @@ class Key:
             "overlapSeconds": OVERLAP_SECONDS,
             "deletionProtection": True,
         }
+        plan = key_escrow.recorded_plan(uri, self._backends)
+        if plan is not None:
+            inputs = {**inputs, "escrow": plan}
         for failure in self.check(inputs):  # before anything is claimed
             raise InfraError(failure.reason, fix="choose the purpose that this key can serve", uri=str(uri))
         holder = _new_holder()
         row = self._backends.provisioner().take_over(urn, uri, Purpose(purpose), manager, holder=holder)
-        return Imported(resource_id=str(uri), inputs=inputs, outputs=outputs([row], holder))
+        return Imported(resource_id=str(uri), inputs=inputs, outputs=self._outputs([row], holder, plan))
 
     def update(self, urn: str, state: Values, inputs: Values) -> Values:
         """Begin a rotation, do what is due, follow the custodians; all else lives in the state and needs no store."""

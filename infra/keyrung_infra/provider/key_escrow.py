@@ -7,9 +7,11 @@ from typing import cast
 
 from keyrung_infra.errors import InfraError
 from keyrung_infra.escrow_folder import EscrowFolder
+from keyrung_infra.project import STATE_FOLDER
 from keyrung_infra.provider.backends import Backends
 from keyrung_infra.provider.model import Failure, Property, Values
 from keyrung_infra.provider.values import UNKNOWN, Plain
+from keyrung_provisioners.algorithms import algorithm
 from keyrung_provisioners.api import Purpose
 from keyrung_provisioners.errors import ProvisionerError
 from keyrung_provisioners.escrow import shamir
@@ -22,6 +24,7 @@ from keyrung_provisioners.inventory import KeyRow
 from keyrung_provisioners.states import KeyState
 from keyrung_provisioners.uri import KeyUri, VaultUri
 
+DEFAULT_FOLDER = f"{STATE_FOLDER}/escrow"
 PLAN = Property(
     type="object",
     object_name="EscrowPlan",
@@ -84,6 +87,9 @@ def failures(uri: KeyUri | None, inputs: Values) -> list[Failure]:
     found = plan_failures(plan)
     if uri is not None and uri.scheme in _NOT_ESCROWED:
         reason = f"{uri} cannot be escrowed: {_NOT_ESCROWED[uri.scheme]}; keep it in a PKCS#11 token"
+        found.append(Failure(property="escrow", reason=reason))
+    if isinstance(inputs["algorithm"], str) and algorithm(inputs["algorithm"]).symmetric:
+        reason = f"a key of {inputs['algorithm']} cannot be escrowed: an envelope holds a key pair; leave `escrow` out"
         found.append(Failure(property="escrow", reason=reason))
     beside = "" if uri is None else f"{uri.vault_uri};"
     for text in plan["custodians"] if isinstance(plan["custodians"], list) and beside else ():
@@ -180,6 +186,19 @@ def outputs(rows: Sequence[KeyRow], plan: Plain, backends: Backends) -> Values:
             "state": newest.custody.value,
         },
     }
+
+
+def recorded_plan(uri: KeyUri, backends: Backends) -> dict[str, Plain] | None:
+    """Return the plan of a key that was escrowed by command; None for one that the inventory has not or not escrowed.
+
+    Raises:
+        InfraError: If its envelope is not in the default folder.
+    """
+    row = backends.inventory().find(uri)
+    if row is None or row.custody not in CONFIRMED:
+        return None
+    plan: dict[str, Plain] = {"folder": DEFAULT_FOLDER}
+    return {**_plan_of(_stored(row, plan, backends)), **plan}
 
 
 def follow(rows: Sequence[KeyRow], old: Plain, new: Plain, backends: Backends) -> None:

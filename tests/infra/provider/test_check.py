@@ -150,6 +150,11 @@ def test_a_secret_input_stays_secret(provider: KeyrungProvider) -> None:
             },
             "pkcs11:token=t;object=share is in the vault of the key whose escrow it would share in",
         ),
+        (
+            "Key",
+            {"vault": "pkcs11:token=t", "escrow": PLAN},
+            "a key of AES-256 cannot be escrowed",
+        ),
         ("Escrow", {"threshold": 1}, "1 of 3 shares is no quorum"),
         ("Escrow", {"custodians": [*RECIPIENTS[:2], RECIPIENTS[2][:-1]]}, "recipient text is mistyped: copy it whole"),
         ("Escrow", {"custodians": [*RECIPIENTS[:2], "transit:name=x;mount=m"]}, "write transit:mount=m;name=x"),
