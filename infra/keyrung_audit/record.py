@@ -85,6 +85,8 @@ class Record:
     outcome: str | None
     reason: str | None
     action: str | None
+    rule_ids: tuple[str, ...]
+    attributes: Mapping[str, JsonValue]
     factor: str | None
     key: KeyUse | None
     detail: Mapping[str, JsonValue]
@@ -119,6 +121,8 @@ def parse_record(line: bytes) -> Record:
         outcome=_text(value["outcome"]),
         reason=_text(value["reason"]),
         action=_text(value["action"]),
+        rule_ids=_texts(value["rule_ids"]),
+        attributes=value["attributes"] if isinstance(value["attributes"], dict) else {},
         factor=_text(value["factor"]),
         key=_key_use(value["key"]),
         detail=value["detail"] if isinstance(value["detail"], dict) else {},
@@ -225,6 +229,10 @@ def _key_use(value: JsonValue) -> KeyUse | None:
         state=str(value["state"]),
         thumbprint=_text(value["thumbprint"]),
     )
+
+
+def _texts(value: JsonValue) -> tuple[str, ...]:
+    return tuple(item for item in value if isinstance(item, str)) if isinstance(value, list) else ()
 
 
 def _integer(value: JsonValue) -> int:

@@ -40,6 +40,14 @@ class LevelOrder:
             result = self.joins[result, name]
         return result
 
+    def joins_of(self, names: set[str]) -> set[str]:
+        """Return the named levels and every join of some of them."""
+        found, grown = set[str](), set(names)
+        while found != grown:
+            found = set(grown)
+            grown |= {self.joins[pair] for pair in combinations(sorted(found), 2)}
+        return found
+
 
 def level_problems(levels: Mapping[str, Level]) -> list[LevelProblem]:
     """Return what keeps the levels from being an order in which every pair has a join."""

@@ -22,6 +22,14 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "diff": ("keyrung_infra.cli.policy_diff", "Say whether a change makes a policy stronger or weaker."),
     "prove": ("keyrung_infra.cli.policy_prove", "Prove what a policy promises, and find what can never matter."),
+    "simulate": (
+        "keyrung_infra.cli.policy_simulate",
+        "Say what a policy would have asked for in a recorded log.",
+    ),
+    "impact": (
+        "keyrung_infra.cli.policy_impact",
+        "Say who could not satisfy a policy, and which routes it misses.",
+    ),
 }
 
 command = LazyGroup(

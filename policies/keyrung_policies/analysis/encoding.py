@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
-from itertools import combinations
 
 from keyrung_policies.analysis.errors import AnalysisLimitError
 from keyrung_policies.analysis.lists import ListSpace
@@ -255,7 +254,7 @@ class Side:
     def levels(self) -> dict[str, Formula]:
         """For each level that a request can be asked for, that it is the one: the join of all that match require."""
         order = self.policy.order
-        possible = _joins({rule.require.level for rule in self.plan.requiring}, self.policy)
+        possible = order.joins_of({rule.require.level for rule in self.plan.requiring})
         within = {
             level: negate(self.demands(lambda require, level=level: level not in order.at_or_above[require.level]))  # type: ignore[misc]
             for level in possible
@@ -273,12 +272,3 @@ class Side:
             )
             for level in sorted(possible)
         }
-
-
-def _joins(used: set[str], policy: PolicySet) -> set[str]:
-    """Return the levels and every join of some of them."""
-    found, grown = set[str](), set(used)
-    while found != grown:
-        found = set(grown)
-        grown |= {policy.order.joins[pair] for pair in combinations(sorted(found), 2)}
-    return found

@@ -115,3 +115,11 @@ def value_words(value: Value) -> str:
     if isinstance(value, int):
         return str(value)
     return f'"{escape(value)}"'
+
+
+def change_words(change: int) -> str:
+    """Return how many step-ups more or fewer."""
+    if change == 0:
+        return "As many step-ups as recorded"
+    noun = "step-up" if abs(change) == 1 else "step-ups"
+    return f"{abs(change)} {noun} {'more' if change > 0 else 'fewer'} than recorded"
