@@ -73,6 +73,6 @@ def _asked(policy: PolicySet) -> set[str]:
     """Return the levels that rules for one action may ask for, alone or together."""
     return {
         level
-        for plan in policy.plans.values()
+        for plan in (*policy.exact.values(), *policy.prefixes.values())
         for level in policy.order.joins_of({rule.require.level for rule in plan.requiring})
     }
