@@ -65,6 +65,20 @@ def test_a_mistake_in_a_policy_is_told_with_its_place_and_changes_nothing(deploy
     deployed.pulumi("up", "--yes", "--skip-preview", "--expect-no-changes")
 
 
+def test_a_failing_case_is_named_and_changes_nothing(deployed: Project) -> None:
+    before = resources(deployed)
+    catalogue = deployed.root / "policies" / "catalog" / "bank.yaml"
+    right = catalogue.read_text()
+    catalogue.write_text(right.replace("{lt: 100000}", "{lt: 99999}").replace("{gte: 100000}", "{gte: 99999}"))
+    done = deployed.pulumi("up", "--yes", check=False)
+    written = done.stdout + done.stderr
+    assert done.returncode != 0
+    assert "case \"a transfer just below the limit passes\": outcome: expected 'allow', got 'step_up'" in written
+    assert "Traceback" not in written
+    assert resources(deployed) == before
+    catalogue.write_text(right)
+
+
 class _Clock:
     """A clock that is set by hand."""
 
