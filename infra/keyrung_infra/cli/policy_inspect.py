@@ -6,11 +6,12 @@ from pathlib import Path
 import click
 
 from keyrung_infra.cli.policy_common import end, finish, json_option
+from keyrung_infra.errors import InfraError
 from keyrung_infra.policy_signing import read_trusted_key
 from keyrung_infra.project import STATE_FOLDER, find_root
 from keyrung_infra.serve.settings import read_settings
 from keyrung_policies.bundle import MAX_BUNDLE_BYTES, document_digest, open_bundle, read_unverified
-from keyrung_policies.errors import BundleRefusedError
+from keyrung_policies.errors import BundleRefusedError, BundleUnknownSignerError
 
 
 @click.command("inspect")
@@ -31,11 +32,7 @@ def command(*, bundle: Path, key_files: tuple[Path, ...], minimum_version: int, 
         data = file.read(MAX_BUNDLE_BYTES + 1)
     key_id, payload = read_unverified(data)
     trusted = dict(map(read_trusted_key, key_files)) or _deployed_keys()
-    try:
-        open_bundle(data, trusted_keys=trusted, now=datetime.now(UTC), minimum_version=minimum_version)
-        refused = None
-    except BundleRefusedError as error:
-        refused = error
+    refused = _refusal(data, trusted, minimum_version)
     facts = {
         "version": payload.version,
         "digest": document_digest(payload.policy),
@@ -52,10 +49,25 @@ def command(*, bundle: Path, key_files: tuple[Path, ...], minimum_version: int, 
     width = max(map(len, facts))
     for name, value in facts.items():
         click.echo(f"{name.replace('_', ' '):{width}}  {value}")
-    verdict = "good under the given keys" if refused is None else f"refused ({refused.reason}): {refused}"
+    verdict = "good under the trusted keys" if refused is None else f"refused ({refused.reason}): {refused}"
     click.echo(f"{'verdict':{width}}  {verdict}")
     end(found=refused is not None)
 
 
+def _refusal(data: bytes, trusted: dict[str, dict[str, str]], minimum_version: int) -> BundleRefusedError | None:
+    if not trusted:
+        return BundleUnknownSignerError("no key is given, and no verifier is deployed here; give one with --key.")
+    try:
+        open_bundle(data, trusted_keys=trusted, now=datetime.now(UTC), minimum_version=minimum_version)
+    except BundleRefusedError as error:
+        return error
+    return None
+
+
 def _deployed_keys() -> dict[str, dict[str, str]]:
-    return read_settings(find_root() / STATE_FOLDER / "verifier" / "config.json").policy.keys
+    """Return the keys that the deployed verifier trusts; none where there is none."""
+    try:
+        config = find_root() / STATE_FOLDER / "verifier" / "config.json"
+    except InfraError:
+        return {}
+    return read_settings(config).policy.keys if config.is_file() else {}

@@ -144,3 +144,10 @@ def test_bundle_is_signed_in_transit_too(run: Run, openbao: OpenBaoServer, tmp_p
     manager = open_manager("transit", openbao.settings("deployer"), root=tmp_path)
     (tmp_path / "key.pem").write_text(manager.describe(KeyUri.parse(uri)).public_key_pem or "")
     assert run("inspect", "bundle.json", "--key", "key.pem")[0] == 0
+
+
+def test_bundle_without_a_key_is_shown_and_called_unverified(run: Run, make_key: Callable[[str], SigningKey]) -> None:
+    run("sign", str(CATALOG), *make_key("one").arguments, "--out", "bundle.json", "--version", "7")
+    code, out, _ = run("inspect", "bundle.json")
+    assert (code, "version     7\n" in out) == (1, True)
+    assert "refused (unknown-signer): no key is given, and no verifier is deployed here; give one with --key." in out
