@@ -26,6 +26,9 @@ CONFIGURATION: Mapping[str, Property] = {
     "transitToken": Property(type="string", description="Token of the deployer role, as file:PATH or env:NAME."),
     "transitRoleId": Property(type="string", description=f"AppRole to log in as, instead of a token. {_REFERENCE}"),
     "transitSecretId": Property(type="string", description="Secret id of that role, as file:PATH or env:NAME."),
+    "transitSoftDelete": Property(
+        type="string", description="true: destroyed Transit keys stay restorable by an administrator of the server."
+    ),
     "transitCaFile": Property(type="string", description="PEM file of the authority behind the server's certificate."),
     "softwareFolder": Property(type="string", description=f"Folder of keys in files, for development. {_REFERENCE}"),
     "softwarePassphrase": Property(type="string", description="Passphrase of these keys, as file:PATH or env:NAME."),

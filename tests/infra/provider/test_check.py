@@ -53,6 +53,7 @@ def test_the_schema_says_for_each_input_what_the_golden_table_says(provider: Key
         "transitToken",
         "transitRoleId",
         "transitSecretId",
+        "transitSoftDelete",
         "transitCaFile",
         "awskmsEndpoint",
         "awskmsKeyPolicy",

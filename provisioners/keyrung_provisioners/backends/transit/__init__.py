@@ -2,7 +2,7 @@
 
 URI: ``transit:mount=MOUNT;name=NAME``, and ``;version=N`` for a later generation. Settings: ``transitAddress`` (https
 URL), ``transitCaFile`` (the authority that signed the server's certificate), and either ``transitToken`` (a reference)
-or ``transitRoleId`` with ``transitSecretId`` (a reference), to log in by AppRole.
+or ``transitRoleId`` with ``transitSecretId`` (a reference), to log in by AppRole; ``transitSoftDelete`` (optional).
 
 A key is exportable only if it is declared portable. Later generations of a key are versions of it; a sealing
 key can be renewed in place instead.
@@ -83,9 +83,14 @@ class TransitKeyManager:
         address: Callable[[], str],
         login: Login,
         ca_file: Path,
+        soft_delete: bool = False,
         timeout_seconds: float = _TIMEOUT_SECONDS,
     ) -> None:
-        """Reach the server at ``address``; it and ``login`` are asked for when the first call needs them."""
+        """Reach the server at ``address``; it and ``login`` are asked for when the first call needs them.
+
+        With ``soft_delete`` a destroyed key stays on the server, unusable, and an administrator can restore it.
+        """
+        self._soft_delete = soft_delete
         self._server = Server(address=address, login=login, ca_file=ca_file, timeout_seconds=timeout_seconds)
         self._algorithms: dict[KeyUri, Algorithm] = {}
 
@@ -108,6 +113,7 @@ class TransitKeyManager:
             if by_role
             else StoredToken(partial(resolve, settings["transitToken"], root=root, secret=True)),
             ca_file=root / settings["transitCaFile"],
+            soft_delete=_switch(settings.get("transitSoftDelete", "false")),
         )
 
     def ensure_vault(self, vault: VaultUri, *, owner: str) -> VaultDescription:
@@ -188,7 +194,7 @@ class TransitKeyManager:
 
     def destroy(self, uri: KeyUri) -> None:
         """Delete the version, and the key with its last one; gone already is done. See `versions.destroy`."""
-        versions.destroy(self._server, uri)
+        versions.destroy(self._server, uri, soft=self._soft_delete)
 
     def sign(self, uri: KeyUri, data: bytes) -> bytes:
         """Sign in the engine; JWS marshalling answers the JOSE form."""
@@ -301,6 +307,12 @@ def _row(transit_type: str, uri: KeyUri) -> Algorithm:
             f"{uri} is of the unsupported type {transit_type}", fix="choose another name", uri=str(uri)
         )
     return row
+
+
+def _switch(text: str) -> bool:
+    if text not in {"true", "false"}:
+        raise InvalidSettingError("transitSoftDelete is neither true nor false", fix="write true or false")
+    return text == "true"
 
 
 def _b64(data: bytes) -> str:

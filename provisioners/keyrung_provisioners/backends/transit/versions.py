@@ -77,8 +77,12 @@ def make(server: Server, spec: KeySpec, row: Algorithm) -> None:
         _configure(server, uri, auto_rotate_period="0")
 
 
-def destroy(server: Server, uri: KeyUri) -> None:
-    """Delete the version that ``uri`` names; with the last one the key, and with it all renewals of a sealing key."""
+def destroy(server: Server, uri: KeyUri, *, soft: bool) -> None:
+    """Delete the version that ``uri`` names; with the last one the key, and with it all renewals of a sealing key.
+
+    ``soft`` has the key soft-deleted: nothing can use it, and an administrator can restore it. A version that goes
+    before others is gone for good either way.
+    """
     try:
         found = _read(server, uri)
     except KeyMissingError:
@@ -97,7 +101,10 @@ def destroy(server: Server, uri: KeyUri) -> None:
         if uri.version < latest:
             _drop_older(server, uri, uri.version + 1)
             return
-    delete(server, uri)
+    if not soft:
+        delete(server, uri)
+    elif not found.get("soft_deleted"):
+        server.send("soft-delete", lambda client: client.adapter.delete(url=f"{_path(uri)}/soft-delete"), what=str(uri))
 
 
 def delete(server: Server, uri: KeyUri) -> None:
