@@ -27,7 +27,7 @@ from keyrung_provisioners.api import (
     VaultDescription,
 )
 from keyrung_provisioners.backends.transit import mounts, transfer, versions
-from keyrung_provisioners.backends.transit.login import AppRole, Login, StoredToken
+from keyrung_provisioners.backends.transit.login import Login, declared_login
 from keyrung_provisioners.backends.transit.server import FailedError, ForbiddenError, Server
 from keyrung_provisioners.errors import (
     BackendUnavailableError,
@@ -41,8 +41,6 @@ from keyrung_provisioners.uri import KeyUri, VaultUri
 T = TypeVar("T")
 
 _TIMEOUT_SECONDS = 10.0  # a local call takes milliseconds; a hung server must not hang the deployment
-# The text whose HMAC under a symmetric key serves as that key's check value.
-_CHECK_TEXT = b"keyrung key check value v1"
 # Texts sealed in one call. OpenBao refuses JSON with over 1,000 strings, and a text takes four of them.
 _BATCH_ITEMS = 200
 _BY_TRANSIT_TYPE = {row.transit: row for row in ALGORITHMS.values()}
@@ -96,22 +94,13 @@ class TransitKeyManager:
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, str], *, root: Path) -> Self:
-        """Build from ``transitAddress``, ``transitCaFile`` and a login (see above); nothing is contacted yet."""
-        by_role = bool(settings.get("transitRoleId") or settings.get("transitSecretId"))
-        if by_role and settings.get("transitToken"):
-            raise InvalidSettingError("both a token and a role are set", fix="leave transitToken or transitRoleId out")
-        credentials = ("transitRoleId", "transitSecretId") if by_role else ("transitToken",)
-        for name in ("transitAddress", "transitCaFile", *credentials):
+        """Build from the settings named above; nothing is contacted yet."""
+        for name in ("transitAddress", "transitCaFile"):
             if not settings.get(name):
                 raise InvalidSettingError(f"{name} is not set", fix=f"set keyrung:{name} in the stack's configuration")
         return cls(
             address=partial(resolve, settings["transitAddress"], root=root),
-            login=AppRole(
-                role_id=partial(resolve, settings["transitRoleId"], root=root),
-                secret_id=partial(resolve, settings["transitSecretId"], root=root, secret=True),
-            )
-            if by_role
-            else StoredToken(partial(resolve, settings["transitToken"], root=root, secret=True)),
+            login=declared_login(settings, root=root),
             ca_file=root / settings["transitCaFile"],
             soft_delete=_switch(settings.get("transitSoftDelete", "false")),
         )
@@ -148,7 +137,7 @@ class TransitKeyManager:
             return KeyDescription(
                 uri=uri,
                 algorithm=row.name,
-                fingerprint=self._check_value(uri) if pem is None else encoding.thumbprint(pem),
+                fingerprint=versions.check_value(self._server, uri) if pem is None else encoding.thumbprint(pem),
                 public_key_pem=pem,
                 claim_id=None,
                 attributes={
@@ -159,17 +148,6 @@ class TransitKeyManager:
             )
 
         return versions.usable(self._server, uri, understand)
-
-    def _check_value(self, uri: KeyUri) -> str:
-        mac = self._server.ask(
-            "hmac",
-            lambda client: client.secrets.transit.generate_hmac(
-                name=uri.name, hash_input=_b64(_CHECK_TEXT), key_version=uri.version, mount_point=uri.vault
-            ),
-            lambda data: base64.b64decode(data["hmac"].rpartition(":")[2], validate=True),
-            what=str(uri),
-        )
-        return f"hmac-sha256:{encoding.base64url(mac)}"
 
     def names(self, vault: VaultUri) -> list[str]:
         """Return the names of the mount's keys, whatever their versions."""

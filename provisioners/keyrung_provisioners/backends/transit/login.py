@@ -3,11 +3,14 @@
 import threading
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
 from typing import Any, Protocol
 
 from hvac.exceptions import Forbidden, InvalidRequest, Unauthorized
 
 from keyrung_provisioners.errors import BackendUnavailableError, InvalidSettingError
+from keyrung_provisioners.sources import resolve
 
 # A token is renewed when this much of its life is over: early enough for a slow server, late enough to be rare.
 _RENEW_AFTER = 2 / 3
@@ -111,6 +114,22 @@ class AppRole:
                 fix="make a new secret id and write it where transitSecretId refers to",
             ) from error
         return auth
+
+
+def declared_login(settings: Mapping[str, str], *, root: Path) -> Login:
+    """Return the login that ``settings`` declare: a token, or a role by both its ids."""
+    by_role = bool(settings.get("transitRoleId") or settings.get("transitSecretId"))
+    if by_role and settings.get("transitToken"):
+        raise InvalidSettingError("both a token and a role are set", fix="leave transitToken or transitRoleId out")
+    for name in ("transitRoleId", "transitSecretId") if by_role else ("transitToken",):
+        if not settings.get(name):
+            raise InvalidSettingError(f"{name} is not set", fix=f"set keyrung:{name} in the stack's configuration")
+    if not by_role:
+        return StoredToken(partial(resolve, settings["transitToken"], root=root, secret=True))
+    return AppRole(
+        role_id=partial(resolve, settings["transitRoleId"], root=root),
+        secret_id=partial(resolve, settings["transitSecretId"], root=root, secret=True),
+    )
 
 
 def _checked(token: str) -> str:

@@ -5,9 +5,11 @@ version is made only when its predecessor is the latest, and what came of it is 
 when none below it is left, the last one together with the key.
 """
 
+import base64
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
+from keyrung_provisioners import encoding
 from keyrung_provisioners.algorithms import Algorithm
 from keyrung_provisioners.api import Custody, KeySpec
 from keyrung_provisioners.backends.transit.server import Server
@@ -16,6 +18,7 @@ from keyrung_provisioners.uri import KeyUri
 
 T = TypeVar("T")
 
+_CHECK_TEXT = b"keyrung key check value v1"
 # Transit keeps nothing of ours beside a key, but it keeps a period after which it would rotate by itself. Two of them,
 # many years long, are marks of ours; every other key of ours has none.
 _YEAR_SECONDS = 365 * 24 * 3600
@@ -60,6 +63,18 @@ def living(data: Mapping[str, Any], uri: KeyUri) -> Any:
             uri=str(uri),
         )
     raise KeyMissingError(f"the vault holds no {uri}", fix="check the vault", uri=str(uri))
+
+
+def check_value(server: Server, uri: KeyUri) -> str:
+    """Return the HMAC of a fixed text under the version of a symmetric key, which says nothing about the key."""
+    body = {"input": base64.b64encode(_CHECK_TEXT).decode("ascii"), "key_version": uri.version}
+    mac = server.ask(
+        "hmac",
+        lambda client: client.adapter.post(url=f"/v1/{uri.vault}/hmac/{uri.name}", json=body),
+        lambda data: base64.b64decode(data["hmac"].rpartition(":")[2], validate=True),
+        what=str(uri),
+    )
+    return f"hmac-sha256:{encoding.base64url(mac)}"
 
 
 def make(server: Server, spec: KeySpec, row: Algorithm) -> None:
