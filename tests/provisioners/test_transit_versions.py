@@ -15,7 +15,7 @@ from keyrung_infra.local.client import Client
 from keyrung_provisioners.algorithms import algorithm
 from keyrung_provisioners.api import KeySpec
 from keyrung_provisioners.backends.transit import versions
-from keyrung_provisioners.errors import KeyConflictError, KeyMissingError, KeyRefusedError
+from keyrung_provisioners.errors import BackendUnavailableError, KeyConflictError, KeyMissingError, KeyRefusedError
 from keyrung_provisioners.uri import KeyUri
 
 _DATA = b"a message"
@@ -245,3 +245,25 @@ def test_a_key_that_rotates_by_itself_is_told(first: KeySpec, manager: SigningMa
         {"type": algorithm("P-256").transit, "auto_rotate_period": "24h"},
     )
     assert manager.deviations(first, manager.describe(first.uri)) == ["auto_rotate_period"]
+
+
+def test_a_sealed_vault_neither_makes_the_next_generation_nor_takes_a_key_in_and_does_both_once_unsealed(
+    own_openbao: OpenBaoServer,
+) -> None:
+    manager = vault_manager(own_openbao.settings("deployer"))
+    first = spec(KeyUri("transit", "keyrung", "policy-signing-one"))
+    second = _generation(first, 2)
+    manager.create(first)
+    with own_openbao.root() as root:
+        root.call("PUT", "sys/seal")
+        for operation in (
+            lambda: manager.create(second),
+            lambda: manager.rotate(first.uri),
+            lambda: manager.offer(second, hash_name="SHA-256"),
+            lambda: manager.destroy(first.uri),
+        ):
+            with pytest.raises(BackendUnavailableError, match="is sealed or down"):
+                operation()
+        own_openbao.openbao.up()
+    assert manager.create(second).attributes["version"] == 2
+    assert manager.offer(second, hash_name="SHA-256").public_key_pem
