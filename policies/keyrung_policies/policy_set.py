@@ -5,9 +5,10 @@ other actions. A document that contradicts itself does not become a `PolicySet`.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 
 from keyrung_policies.display import Template, parse_template, template_problem
 from keyrung_policies.errors import PolicyModelError, Problem
@@ -125,7 +126,12 @@ def policy_set(document: Document) -> PolicySet:
             raise PolicyModelError(problem, where=f"rule {rule_id}")
     order = level_order(document.levels)
     views = level_views(document, order)
-    rule_plans = {rule_id: _rule_plan(rule_id, rule, order, views) for rule_id, rule in document.rules.items()}
+
+    @cache  # many rules require the same
+    def requirement_of(require: Require) -> Requirement:
+        return merged_requirement([require], order=order, views=views)
+
+    rule_plans = {rule_id: _rule_plan(rule_id, rule, requirement_of) for rule_id, rule in document.rules.items()}
     plans = _plans(document, rule_plans)
     return PolicySet(
         document=document,
@@ -179,13 +185,13 @@ def unknown_level(name: str) -> Problem:
     )
 
 
-def _rule_plan(rule_id: str, rule: Rule, order: LevelOrder, views: Mapping[str, LevelView]) -> RulePlan:
+def _rule_plan(rule_id: str, rule: Rule, requirement_of: Callable[[Require], Requirement]) -> RulePlan:
     holds = _always if rule.when is None else compile_condition(rule.when)
     match rule.then:
         case Require(level=level, display=display):
             reason = f"rule-requires: the rule {rule_id} requires {level}"
             parsed = None if display is None else parse_template(display)
-            requirement = merged_requirement([rule.then], order=order, views=views)
+            requirement = requirement_of(rule.then)
             return RequirePlan(
                 id=rule_id,
                 holds=holds,
