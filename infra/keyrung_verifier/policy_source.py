@@ -1,11 +1,11 @@
 """Where the policy in force comes from: a signed bundle in a file, watched, never older than one seen before.
 
 A bundle that is refused changes nothing: the last good one stays in force within its own life, and after that there
-is no policy and every request is refused.
+is no policy and every request is refused. So it is from the moment on when its signer turns out to be compromised.
 """
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -52,12 +52,18 @@ class FilePolicySource:
         path: Path,
         *,
         trusted_keys: Mapping[str, Mapping[str, str]],
+        counts: Callable[[str], bool],
         store: Store,
         audit: AuditWriter,
         clock: Clock,
     ) -> None:
+        """Watch the file at ``path``.
+
+        ``counts`` says whether what the key of that id signed counts now; it is asked before each use of the policy.
+        """
         self._path = path
         self._trusted_keys = trusted_keys
+        self._counts = counts
         self._store = store
         self._audit = audit
         self._clock = clock
@@ -76,6 +82,8 @@ class FilePolicySource:
     def current(self) -> Bundle:
         """Return the policy in force, after reading the file anew if it has changed."""
         now = self._clock.now()
+        if self._bundle is not None and not self._signer_counts(self._bundle.key_id):
+            self._bundle, self._looked = None, False
         stamp = self._stamp()
         if self._must_look(stamp, now):
             with self._lock:
@@ -125,6 +133,8 @@ class FilePolicySource:
             )
         except BundleRefusedError as error:
             return _Refusal(reason=error.reason, try_again=isinstance(error, BundleNotYetValidError))
+        if not self._signer_counts(bundle.key_id):
+            return _Refusal(reason="signer-disowned", try_again=True)
         loaded = self._entry("policy.loaded", outcome="success", bundle=bundle)
         try:
             self._audit.commit([loaded], [AcceptPolicy(version=bundle.version, digest=bundle.digest)])
@@ -132,6 +142,12 @@ class FilePolicySource:
             # Another process accepted a newer one meanwhile, or this version was accepted with another content.
             return _Refusal(reason="rollback")
         return bundle
+
+    def _signer_counts(self, key_id: str) -> bool:
+        try:
+            return self._counts(key_id)
+        except Exception as error:  # whatever an inventory raises, no key counts
+            raise UnavailableError("key_state") from error
 
     def _entry(self, event: str, *, outcome: str, reason: str | None = None, bundle: Bundle | None = None) -> Entry:
         return Entry(

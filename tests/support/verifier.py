@@ -199,6 +199,7 @@ class World:
         self.clock = clock or SettableClock()
         self.signer = signer
         self.random = random or SystemRandom()
+        self.signer_counts: Callable[[str], bool] = lambda _key_id: True  # what an inventory says of the policy key
         self.sealer = UnsafeTestSealer()
         self.bundle_path = folder / "policy-bundle.json"
         if not self.bundle_path.exists():
@@ -216,6 +217,7 @@ class World:
         self.policy_source = FilePolicySource(
             self.bundle_path,
             trusted_keys={POLICY_KEY.key_id: POLICY_KEY.public_jwk},
+            counts=lambda key_id: self.signer_counts(key_id),
             store=self.store,
             audit=self.audit,
             clock=self.clock,

@@ -18,6 +18,7 @@ from keyrung_policies.bundle import build_payload
 from keyrung_policies.errors import PolicyError
 from keyrung_policies.policy_set import PolicySet as Policy
 from keyrung_provisioners import encoding
+from keyrung_provisioners.api import Purpose
 from keyrung_provisioners.states import KeyState
 from keyrung_provisioners.uri import KeyUri
 
@@ -132,7 +133,14 @@ class PolicySet:
         uri = KeyUri.parse(str(inputs["signingKey"]))
         manager = self._backends.manager(uri.scheme)
         row = self._backends.inventory().find(uri)
-        if row is not None and row.state is not KeyState.ACTIVE:
+        if row is None or row.claim.purpose is not Purpose.POLICY_SIGNING:
+            known = "unknown to the inventory" if row is None else f"for {row.claim.purpose}"
+            raise InfraError(
+                f"{uri} is {known}, and only a key made to sign policies signs one",
+                fix="declare a key with the purpose policy-signing, or take this one over with `pulumi import`",
+                uri=str(uri),
+            )
+        if row.state is not KeyState.ACTIVE:
             raise InfraError(
                 f"{uri} is {row.state}, and only an active key signs a policy",
                 fix="raise `generation` of the key (or resume it, if it is suspended)",

@@ -9,7 +9,7 @@ from pathlib import Path
 from keyrung_infra.inventory.sqlite import SqliteInventory
 from keyrung_infra.operator import operating_user
 from keyrung_infra.serve.evidence import EvidenceSigner
-from keyrung_infra.serve.follow import DeploymentFollower, uncompromised
+from keyrung_infra.serve.follow import DeploymentFollower
 from keyrung_infra.serve.key_watch import KeyWatch
 from keyrung_infra.serve.keys import DeployedKeys
 from keyrung_infra.serve.overdue import OverdueCheck
@@ -113,11 +113,12 @@ def build_records(settings: Settings, root: Path) -> Records:
 def build(settings: Settings, root: Path, config: Path) -> Parts:
     """Return the verifier of ``settings``, which follows the file ``config``; raises what `build_records` raises."""
     records = build_records(settings, root)
-    clock, inventory = SystemClock(), SqliteInventory(root / settings.inventory)
+    clock = SystemClock()
     issuer = resolve(settings.issuer, root=root)
     policy_source = FilePolicySource(
         root / settings.policy.bundle,
-        trusted_keys=uncompromised(settings.policy.keys, inventory),
+        trusted_keys=settings.policy.keys,
+        counts=records.watch.counts,
         store=records.store,
         audit=records.audit,
         clock=clock,
@@ -132,7 +133,7 @@ def build(settings: Settings, root: Path, config: Path) -> Parts:
         clock=clock,
         random=SystemRandom(),
     )
-    follower = DeploymentFollower(config, keys=records.keys, policy_source=policy_source, inventory=inventory)
+    follower = DeploymentFollower(config, keys=records.keys, policy_source=policy_source)
     return Parts(issuer=issuer, verifier=verifier, records=records, follower=follower)
 
 

@@ -1,27 +1,18 @@
 """Follows the deployed configuration: a rotation reaches a running verifier without a restart."""
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from keyrung_infra.serve.keys import DeployedKeys
 from keyrung_infra.serve.settings import read_settings
-from keyrung_provisioners.inventory import Inventory
-from keyrung_provisioners.states import KeyState
 from keyrung_verifier.policy_source import FilePolicySource
-
-PublicKeys = Mapping[str, Mapping[str, str]]
 
 
 class DeploymentFollower:
     """Takes the keys of a changed configuration file; its other members need a restart."""
 
-    def __init__(
-        self, config: Path, *, keys: DeployedKeys, policy_source: FilePolicySource, inventory: Inventory
-    ) -> None:
+    def __init__(self, config: Path, *, keys: DeployedKeys, policy_source: FilePolicySource) -> None:
         """Follow the file ``config``; the first `follow` takes it as it is then."""
         self._config = config
-        self._inventory = inventory
-        self._policy_keys: PublicKeys = {}
         self._keys = keys
         self._policy_source = policy_source
         self._seen: tuple[int, int] | None = None
@@ -37,13 +28,6 @@ class DeploymentFollower:
         stamp = (found.st_mtime_ns, found.st_ino)
         if stamp != self._seen:
             settings = read_settings(self._config)
-            self._policy_keys = settings.policy.keys
             self._keys.renew(settings)
+            self._policy_source.trust(settings.policy.keys)
             self._seen = stamp
-        self._policy_source.trust(uncompromised(self._policy_keys, self._inventory))
-
-
-def uncompromised(keys: PublicKeys, inventory: Inventory) -> PublicKeys:
-    """Return those of ``keys`` (by thumbprint) whose signatures the inventory does not disown."""
-    lost = {row.fingerprint for row in inventory.rows() if row.state is KeyState.COMPROMISED}
-    return {key_id: jwk for key_id, jwk in keys.items() if key_id not in lost}

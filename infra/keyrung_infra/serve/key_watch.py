@@ -4,10 +4,12 @@ So a key that is suspended, deactivated or compromised is refused from the next 
 One open connection makes the question cheap: some microseconds beside a signature's hundreds.
 """
 
+import os
 import sqlite3
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from keyrung_provisioners.errors import BackendUnavailableError, KeyRefusedError
 from keyrung_provisioners.states import KeyState
@@ -18,6 +20,12 @@ _QUESTION = """
 SELECT (SELECT max(position) FROM events),
        coalesce((SELECT state FROM keys WHERE uri = ?1 AND generation = ?2 AND state <> 'destroyed'),
                 (SELECT state FROM keys WHERE uri = ?1 AND generation = ?2 LIMIT 1))
+"""
+_NEWEST = "SELECT max(position) FROM events"
+# A key that was ever compromised counts no more after its destruction either.
+_COUNTING = """
+SELECT fingerprint FROM keys WHERE fingerprint IS NOT NULL AND state <> 'compromised'
+EXCEPT SELECT fingerprint FROM events WHERE event = 'key.compromised'
 """
 
 
@@ -34,7 +42,9 @@ class KeyWatch:
         self._on_news = on_news
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
+        self._file: tuple[int, int] | None = None
         self._newest: int | None = None
+        self._counting: tuple[int | None, frozenset[str]] | None = None
 
     def state(self, uri: KeyUri, generation: int) -> KeyState:
         """Return the state of the key.
@@ -43,10 +53,8 @@ class KeyWatch:
             KeyRefusedError: The inventory has no such key.
             BackendUnavailableError: The inventory cannot be read.
         """
-        newest, state = self._ask(uri, generation)
-        if newest != self._newest:
-            self._on_news()
-            self._newest = newest
+        newest, state = self._ask(_QUESTION, str(uri), generation)[0]
+        self._tell(newest)
         if state is None:
             raise KeyRefusedError(
                 f"the inventory has no generation {generation} of {uri}",
@@ -63,18 +71,45 @@ class KeyWatch:
                 f"{uri} is {state}", fix=f"use a key that is {' or '.join(allowed)}", uri=str(uri), state=state
             )
 
-    def _ask(self, uri: KeyUri, generation: int) -> tuple[int | None, str | None]:
+    def counts(self, thumbprint: str) -> bool:
+        """Return whether what the key signed may count: the inventory has it, and it was never compromised.
+
+        Raises:
+            BackendUnavailableError: The inventory cannot be read.
+        """
+        newest = self._ask(_NEWEST)[0][0]
+        self._tell(newest)
+        known = self._counting
+        if known is None or known[0] != newest:  # events are appended in the transaction of what they tell
+            known = newest, frozenset(found for (found,) in self._ask(_COUNTING))
+            self._counting = known
+        return thumbprint in known[1]
+
+    def _tell(self, newest: int | None) -> None:
+        if newest != self._newest:
+            self._on_news()
+            self._newest = newest
+
+    def _ask(self, question: str, *values: str | int) -> list[Any]:
         with self._lock:
             try:
-                if self._connection is None:
-                    # Only a file that is there: an inventory made anew would know no key, and be nobody's.
-                    name = f"{self._inventory.absolute().as_uri()}?mode=ro"
-                    self._connection = sqlite3.connect(name, uri=True, isolation_level=None, check_same_thread=False)
-                newest, state = self._connection.execute(_QUESTION, (str(uri), generation)).fetchone()
-            except sqlite3.Error as error:
+                return self._opened().execute(question, values).fetchall()
+            except (sqlite3.Error, OSError) as error:
                 self._connection = None
                 raise BackendUnavailableError(
                     f"the key inventory {self._inventory} cannot be read ({error})",
                     fix="check its place and permissions",
                 ) from error
-        return newest, state
+
+    def _opened(self) -> sqlite3.Connection:
+        """Return a connection to the file that stands there now: one that was moved away would be asked for ever."""
+        found = os.stat(self._inventory)  # only a file that is there: one made anew would know no key, and be nobody's
+        file = (found.st_dev, found.st_ino)
+        if self._connection is not None and file != self._file:
+            self._connection.close()
+            self._connection = None
+        if self._connection is None:
+            name = f"{self._inventory.absolute().as_uri()}?mode=ro"
+            self._connection = sqlite3.connect(name, uri=True, isolation_level=None, check_same_thread=False)
+            self._file, self._newest, self._counting = file, None, None
+        return self._connection

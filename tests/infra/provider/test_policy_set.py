@@ -9,14 +9,17 @@ import pytest
 from support.deployment import resources
 from support.openbao import OpenBaoServer
 from support.project import Project
+from support.recorded_keys import record_key
 
 from keyrung_infra.errors import InfraError
+from keyrung_infra.inventory.sqlite import SqliteInventory
 from keyrung_infra.policy_text import policy_text
 from keyrung_infra.provider.backends import Backends
 from keyrung_infra.provider.model import Values
 from keyrung_infra.provider.policy_set import PolicySet
 from keyrung_policies.bundle import open_bundle
 from keyrung_provisioners import encoding
+from keyrung_provisioners.api import Purpose
 
 _REPOSITORY = Path(__file__).resolve().parents[3]
 _POLICY = policy_text(_REPOSITORY / "policies" / "catalog")
@@ -94,18 +97,30 @@ def clock() -> _Clock:
 
 
 @pytest.fixture
-def policy_key(openbao: OpenBaoServer) -> dict[str, str]:
+def policy_key(openbao: OpenBaoServer, policies_inventory: SqliteInventory) -> dict[str, str]:
+    return _made(openbao, policies_inventory)
+
+
+def _made(openbao: OpenBaoServer, inventory: SqliteInventory) -> dict[str, str]:
+    """Make a policy key in the vault, recorded as active."""
     name = openbao.key_name("policy-signing")
     client = openbao.client("deployer")
     client.call("POST", f"keyrung/keys/{name}", {"type": "ecdsa-p256"})
     pem = client.call("GET", f"keyrung/keys/{name}")["data"]["keys"]["1"]["public_key"]
-    return {"uri": f"transit:mount=keyrung;name={name}", "pem": pem}
+    uri = f"transit:mount=keyrung;name={name}"
+    record_key(inventory, uri, purpose=Purpose.POLICY_SIGNING)
+    return {"uri": uri, "pem": pem}
+
+
+@pytest.fixture
+def policies_inventory(tmp_path: Path) -> SqliteInventory:
+    return SqliteInventory(tmp_path / "inventory.db")
 
 
 @pytest.fixture
 def policies(openbao: OpenBaoServer, tmp_path: Path, clock: _Clock) -> PolicySet:
     backends = Backends(tmp_path, reached=lambda _point: None, now=clock)
-    backends.configure(openbao.settings("deployer"))
+    backends.configure({**openbao.settings("deployer"), "inventory": "inventory.db"})
     return PolicySet(backends)
 
 
@@ -151,16 +166,30 @@ def test_versions_grow_even_when_the_clock_went_back(
 
 
 def test_a_store_that_signs_with_another_key_than_declared_is_refused_before_anything_is_written(
-    policies: PolicySet, openbao: OpenBaoServer, policy_key: dict[str, str], tmp_path: Path
+    policies: PolicySet,
+    openbao: OpenBaoServer,
+    policies_inventory: SqliteInventory,
+    policy_key: dict[str, str],
+    tmp_path: Path,
 ) -> None:
     policies.create("urn", _inputs(policy_key))
     kept = (tmp_path / "bundle.json").read_bytes()
-    name = openbao.key_name("policy-signing")
-    openbao.client("deployer").call("POST", f"keyrung/keys/{name}", {"type": "ecdsa-p256"})
-    replaced = _inputs(policy_key, signingKey=f"transit:mount=keyrung;name={name}")
+    replaced = _inputs(policy_key, signingKey=_made(openbao, policies_inventory)["uri"])
     with pytest.raises(InfraError, match=r"does not verify under its declared public key .*pulumi refresh"):
         policies.update("urn", {**_inputs(policy_key), "version": 1}, replaced)
     assert (tmp_path / "bundle.json").read_bytes() == kept
+
+
+@pytest.mark.parametrize("purpose", [None, Purpose.AUDIT_SIGNING])
+def test_a_key_that_is_not_recorded_or_made_for_something_else_signs_no_policy(
+    policies: PolicySet, policies_inventory: SqliteInventory, tmp_path: Path, purpose: Purpose | None
+) -> None:
+    uri = "transit:mount=keyrung;name=somebodys"
+    if purpose is not None:
+        record_key(policies_inventory, uri, purpose=purpose)
+    with pytest.raises(InfraError, match="only a key made to sign policies signs one"):
+        policies.create("urn", _inputs({"uri": uri, "pem": "not looked at"}))
+    assert not (tmp_path / "bundle.json").exists()
 
 
 def test_the_bundle_is_readable_by_its_owner_only_and_holds_the_declared_policy(

@@ -98,3 +98,13 @@ def test_a_compromised_policy_key_signs_no_policy_and_its_bundle_is_loaded_no_mo
         assert http.post("/access/v1/evaluation", json=question("eve")).status_code == 503
     assert "policy.refused" in events(deployed)
     assert log_report(deployed)["ok"]
+
+
+def test_a_policy_key_that_is_compromised_ends_the_policy_in_force_with_the_next_request(deployed: Project) -> None:
+    with serving(deployed), application(deployed) as http:
+        assert http.post("/access/v1/evaluation", json=question("eve")).status_code == 200
+        deployed.keyrung("key", "compromise", "transit:mount=keyrung;name=policy-signing-local", "--yes")
+        assert http.post("/access/v1/evaluation", json=question("eve")).status_code == 503
+    written = events(deployed)
+    assert written.index("key.compromised") < written.index("policy.refused")
+    assert log_report(deployed)["ok"]

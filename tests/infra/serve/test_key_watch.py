@@ -1,5 +1,6 @@
 """The inventory's word on a key at this moment."""
 
+import sqlite3
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -110,3 +111,45 @@ def test_the_state_that_is_in_the_way_is_named(inventory: SqliteInventory, tmp_p
     _move(inventory, KeyState.SUSPENDED)
     with pytest.raises(KeyRefusedError, match="object=one is suspended: use a key that is active"):
         watch.require(_URI, 1, KeyState.ACTIVE)
+
+
+def _thumbprint() -> str:
+    return f"thumbprint of {_URI}"
+
+
+def test_what_a_compromised_key_signed_counts_no_more_not_even_once_it_is_destroyed(
+    inventory: SqliteInventory, tmp_path: Path
+) -> None:
+    watch = KeyWatch(tmp_path / "inventory.db")
+    assert watch.counts(_thumbprint())
+    for state in (KeyState.COMPROMISED, KeyState.DESTROYED):
+        _move(inventory, state)
+        assert not watch.counts(_thumbprint())
+
+
+def test_what_an_ended_key_signed_counts_and_what_an_unknown_one_signed_does_not(
+    inventory: SqliteInventory, tmp_path: Path
+) -> None:
+    watch = KeyWatch(tmp_path / "inventory.db")
+    for state in (KeyState.SUSPENDED, KeyState.DEACTIVATED, KeyState.DESTROYED):
+        _move(inventory, state)
+        assert watch.counts(_thumbprint())
+    assert not watch.counts("thumbprint of another")
+
+
+def test_an_inventory_that_is_replaced_or_taken_away_is_noticed_by_the_next_question(
+    inventory: SqliteInventory, tmp_path: Path
+) -> None:
+    watch = KeyWatch(tmp_path / "inventory.db")
+    assert (watch.state(_URI, 1), watch.counts(_thumbprint())) == (KeyState.ACTIVE, True)
+    other = SqliteInventory(tmp_path / "other" / "inventory.db")
+    record_key(other, str(_URI))
+    _move(other, KeyState.COMPROMISED)
+    with sqlite3.connect(tmp_path / "other" / "inventory.db") as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    (tmp_path / "other" / "inventory.db").replace(tmp_path / "inventory.db")
+    assert (watch.state(_URI, 1), watch.counts(_thumbprint())) == (KeyState.COMPROMISED, False)
+    (tmp_path / "inventory.db").unlink()
+    for ask in (lambda: watch.state(_URI, 1), lambda: watch.counts(_thumbprint())):
+        with pytest.raises(BackendUnavailableError):
+            ask()
