@@ -217,7 +217,7 @@ class World:
         self.policy_source = FilePolicySource(
             self.bundle_path,
             trusted_keys={POLICY_KEY.key_id: POLICY_KEY.public_jwk},
-            counts=lambda key_id: self.signer_counts(key_id),
+            counts=self._signer_counts,
             store=self.store,
             audit=self.audit,
             clock=self.clock,
@@ -241,6 +241,9 @@ class World:
         )
         if start:
             self.verifier.start(key_events=[event for key in (ASSERTION_KEY, AUDIT_KEY) for event in key_events(key)])
+
+    def _signer_counts(self, key_id: str) -> bool:
+        return self.signer_counts(key_id)
 
     def close(self) -> None:
         self.store.close()
