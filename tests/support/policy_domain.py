@@ -1,4 +1,4 @@
-"""Small policies over a finite domain, every request of that domain, and the order of decisions spelled out.
+"""Small policies over a finite domain, and every request of that domain.
 
 The counterpart of the analysis: nothing is reduced and nothing is solved here, everything is tried.
 """
@@ -6,16 +6,14 @@ The counterpart of the analysis: nothing is reduced and nothing is solved here, 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
-from itertools import chain, combinations, product
+from itertools import product
 
 import msgspec
 from hypothesis import strategies as st
 
 from keyrung_policies import model
-from keyrung_policies.model import BINDINGS, Condition, Decision, Document, Request, Require, Rule
+from keyrung_policies.model import BINDINGS, Condition, Document, Request, Require, Rule
 from keyrung_policies.policy_set import PolicySet, policy_set
 
 MISSING = object()
@@ -23,6 +21,7 @@ ACTIONS = ["a", "a.b", "a.b.c", "a.*", "a.b.*", "*"]
 # One action of every class that these patterns can make, found by looking at them.
 TRIED_ACTIONS = ["a", "a.b", "a.b.c", "a.zz", "a.b.zz", "zz", "zz.a"]
 MINUTES = [0, 1, 719, 720, 721, 1439]
+MAX_AGES_SECONDS = [60, 120, 300]
 _LETTERS = "ab"
 _TEXTS = ["".join(letters) for length in range(3) for letters in product(_LETTERS, repeat=length)] + ["aaa"]
 _LISTS = [items for length in range(3) for items in product("rst", repeat=length)] + [("r", "s", "s")]
@@ -162,7 +161,7 @@ def requires(draw: st.DrawFn, levels: dict[str, model.Level], attributes: dict[s
     bind = draw(st.lists(st.sampled_from(BINDINGS), unique=True))
     return Require(
         level=draw(st.sampled_from(sorted(levels))),
-        max_age_seconds=draw(st.sampled_from([60, 120, 300])),
+        max_age_seconds=draw(st.sampled_from(MAX_AGES_SECONDS)),
         bind=tuple(binding for binding in BINDINGS if binding in bind),
         single_use=single_use,
         batch=None if single_use else batch,
@@ -201,7 +200,8 @@ def pairs(draw: st.DrawFn) -> tuple[PolicySet, PolicySet, list[str]]:
     """Return two versions of a policy and the attributes that either may look at."""
     names = sorted(draw(st.lists(st.sampled_from(sorted(DECLARATIONS)), unique=True, min_size=1, max_size=2)))
     base = draw(documents(names))
-    head = draw(st.one_of(documents(names), _edited(base)))
+    others = st.one_of(st.tuples(st.just(base), documents(names)), st.tuples(st.just(base), _edited(base)))
+    base, head = draw(st.one_of(others, _nudged(base)))
     return policy_set(base), policy_set(head), names
 
 
@@ -220,6 +220,45 @@ def _edited(draw: st.DrawFn, base: Document) -> Document:
     return msgspec.structs.replace(base, rules=kept)
 
 
+@st.composite
+def _nudged(draw: st.DrawFn, document: Document) -> tuple[Document, Document]:
+    """Return two documents that differ in one field of one requirement.
+
+    Two requirements drawn apart differ in several respects at once, and one of them can hide that another is missed.
+    """
+    name = draw(st.sampled_from(sorted(document.rules)))
+    before = draw(requires(document.levels, document.attributes))
+    before, after = draw(st.permutations([before, draw(_neighbours(before, document.levels))]))
+
+    def requiring(then: Require) -> Document:
+        rule = msgspec.structs.replace(document.rules[name], then=then)
+        return msgspec.structs.replace(document, rules={**document.rules, name: rule})
+
+    return requiring(before), requiring(after)
+
+
+def _neighbours(require: Require, levels: dict[str, model.Level]) -> st.SearchStrategy[Require]:
+    """Return requirements that differ in one field, which in `bind` and `batch` is one member."""
+    bind = [tuple(one for one in BINDINGS if (one in require.bind) != (one == changed)) for changed in BINDINGS]
+    batch = require.batch
+    uses: list[dict[str, object]] = [{"single_use": not require.single_use, "batch": None}]
+    if batch is not None:
+        uses += [
+            {"batch": None},
+            {"batch": msgspec.structs.replace(batch, count=5 - batch.count)},
+            {"batch": msgspec.structs.replace(batch, within_seconds=90 - batch.within_seconds)},
+        ]
+    changes: list[list[dict[str, object]]] = [
+        [{"bind": bound} for bound in bind],
+        uses,
+        [{"level": level} for level in sorted(levels) if level != require.level],
+        [{"max_age_seconds": age} for age in MAX_AGES_SECONDS if age != require.max_age_seconds],
+    ]
+    return (
+        st.sampled_from(changes).flatmap(st.sampled_from).map(lambda change: msgspec.structs.replace(require, **change))
+    )
+
+
 def requests(action: str, names: list[str]) -> Iterator[tuple[Request, datetime]]:
     """Yield every request of the domain for an action."""
     for values in product(*(VALUES[name] for name in names), MINUTES):
@@ -228,71 +267,3 @@ def requests(action: str, names: list[str]) -> Iterator[tuple[Request, datetime]
         assert isinstance(minute, int)
         moment = datetime(2026, 1, 1, minute // 60, minute % 60, tzinfo=UTC)
         yield Request(action=action, attributes=attributes), moment  # type: ignore[arg-type] # wrong types are the point
-
-
-_FACTOR_SETS = [
-    frozenset(some)
-    for some in chain.from_iterable(
-        combinations(["otp", "webauthn-uv", "token-signature-origin-bound"], n) for n in (1, 2, 3)
-    )
-] + [
-    # Attested signatures are origin-bound signatures too.
-    frozenset({"token-signature-attested", "token-signature-origin-bound"}),
-    frozenset({"token-signature-attested", "token-signature-origin-bound", "otp"}),
-]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt:
-    """What somebody comes with: fresh factors or the acr of an assertion, and how it was used before."""
-
-    proof: frozenset[str] | str
-    age_seconds: int
-    changed: str | None
-    uses_before: int
-    since_first_use_seconds: int
-
-
-_USES = [(0, 0), (1, 30), (1, 60), (1, 90), (2, 30), (3, 30)]
-
-
-@cache
-def attempts(issued_acrs: frozenset[str]) -> list[Attempt]:
-    """Return every attempt that can make a difference while these acrs are issued."""
-    proofs: list[frozenset[str] | str] = [*_FACTOR_SETS, *sorted(issued_acrs)]
-    return [
-        Attempt(proof=proof, age_seconds=age, changed=changed, uses_before=uses, since_first_use_seconds=since)
-        for proof in proofs
-        for age in (60, 120, 300)
-        for changed in (None, *BINDINGS)
-        for uses, since in _USES
-    ]
-
-
-def lets_through(decision: Decision, attempt: Attempt) -> bool:
-    """Return whether a decision lets somebody through who comes with this."""
-    asked = decision.requirement
-    if asked is None:
-        return decision.outcome == "allow"
-    if isinstance(attempt.proof, frozenset):
-        proven = any(attempt.proof.issuperset(combination) for combination in asked.any_of)
-    else:
-        proven = attempt.proof in asked.acr_values
-    if not proven or attempt.age_seconds > asked.max_age_seconds or attempt.changed in asked.bind:
-        return False
-    if attempt.uses_before == 0 or (not asked.single_use and asked.batch is None):
-        return True
-    return (
-        asked.batch is not None
-        and attempt.uses_before < asked.batch.count
-        and attempt.since_first_use_seconds <= asked.batch.within_seconds
-    )
-
-
-def gains(before: Decision, after: Decision, issued_acrs: frozenset[str]) -> bool:
-    """Return whether ``after`` lets somebody through whom ``before`` stops."""
-    return any(lets_through(after, one) and not lets_through(before, one) for one in attempts(issued_acrs))
-
-
-def acrs(policy: PolicySet) -> frozenset[str]:
-    return frozenset(level.acr for level in policy.document.levels.values())

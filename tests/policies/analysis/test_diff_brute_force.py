@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 from hypothesis import HealthCheck, given, settings
-from support.policy_domain import TRIED_ACTIONS, acrs, gains, pairs, requests
+from support.policy_attempts import acrs, gains
+from support.policy_domain import TRIED_ACTIONS, pairs, requests
 
 from keyrung_policies.analysis.diff import diff
 from keyrung_policies.analysis.differences import PolicyDiff
