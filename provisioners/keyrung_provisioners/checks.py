@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from keyrung_provisioners.api import KeyDescription, KeyManager, KeySpec
 from keyrung_provisioners.errors import KeyAlteredError, KeyConflictError, KeyMissingError, KeyRefusedError
-from keyrung_provisioners.inventory import KeyRow
+from keyrung_provisioners.inventory import Inventory, KeyRow
 from keyrung_provisioners.states import KeyState
 from keyrung_provisioners.uri import KeyUri
 
@@ -87,6 +87,31 @@ def refuse_foreign(row: KeyRow, manager: KeyManager) -> None:
             raise foreign(row.claim.uri)
     elif found.fingerprint != row.fingerprint:
         raise altered(row, found)
+
+
+def refuse_known(found: KeyDescription, inventory: Inventory) -> None:
+    """Refuse to take over a key that the inventory has under another name, or that was ever compromised.
+
+    A name is all that some stores tell keys apart by, and one key may have several (aliases of KMS, a restored copy).
+
+    Raises:
+        KeyConflictError: If it lives under another name: it would have two owners, and perhaps two purposes.
+        KeyRefusedError: If it was compromised, under whatever name: that cannot be left (SP 800-57 part 1, section 7).
+    """
+    for row in inventory.rows():
+        if row.fingerprint == found.fingerprint and row.state is not KeyState.DESTROYED and row.claim.uri != found.uri:
+            raise KeyConflictError(
+                f"{found.uri} is the key that belongs to {row.claim.owner} as {row.claim.uri}",
+                fix="take over another key; one key has one owner and one purpose",
+                uri=str(found.uri),
+            )
+    for _, event in inventory.events():
+        if event.event == "key.compromised" and event.fingerprint == found.fingerprint:
+            raise KeyRefusedError(
+                f"{found.uri} was marked compromised as {event.uri}, and such a key does not come back",
+                fix="make a new key",
+                uri=str(found.uri),
+            )
 
 
 def refuse_destroyed(row: KeyRow) -> None:

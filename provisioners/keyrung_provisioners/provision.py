@@ -17,6 +17,7 @@ from keyrung_provisioners.checks import (
     in_its_store,
     refuse_destroyed,
     refuse_foreign,
+    refuse_known,
     refuse_weak,
     spec_of,
 )
@@ -196,6 +197,7 @@ class Provisioner:
             if self.inventory.row(owner, claim.generation) is None:  # a key that is refused is not claimed either
                 spec = KeySpec(uri=uri, algorithm=found.algorithm, purpose=purpose, claim_id=claim_id)
                 refuse_weak(spec, found, manager)
+                refuse_known(found, self.inventory)
             row, _ = self.inventory.claim(claim, claim_id=claim_id, now=self.now())
             refuse_destroyed(row)
             if row.fingerprint is None:

@@ -1,6 +1,7 @@
 """`keyrung custodian`: keys of the people who hold shares of an escrow. Works offline, outside any project."""
 
 import json
+import sys
 from pathlib import Path
 from secrets import token_bytes
 from typing import Any
@@ -81,5 +82,7 @@ def read_passphrase(source: str, *, confirm: bool) -> str | None:
         return None
     if source != "prompt":
         return resolve(source, root=Path(), secret=True)
+    if not sys.stdin.isatty():  # it would be echoed
+        raise InfraError("there is no terminal to ask for the passphrase", fix="say --passphrase file:PATH or env:NAME")
     given: str = click.prompt("Passphrase", hide_input=True, confirmation_prompt=confirm, err=True)
     return given

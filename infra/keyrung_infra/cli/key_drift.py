@@ -34,7 +34,8 @@ def command(*, stores: Stores, inventory: Path | None, as_json: bool) -> None:
     opened = open_inventory(inventory)
     rows = [row for row in opened.rows() if row.state is not KeyState.DESTROYED]
     vaults = vaults_of(rows)
-    with progress("Drift", len(rows) + len(vaults), shown=not as_json) as checked:
+    copies = sum(row.claim.copy_to is not None for row in rows)
+    with progress("Drift", len(rows) + copies + len(vaults), shown=not as_json) as checked:
         findings = drift(rows, stores.manager, checked=checked)
     raise_events(opened, findings, now=datetime.now(UTC))
     if as_json:
@@ -57,4 +58,4 @@ def _print(findings: Sequence[Finding], looked_at: str) -> None:
         what = f"{printable(finding.uri)}\n[dim]{printable(finding.text)}[/dim]"
         shown.add_row(f"[{style}]{finding.kind}[/{style}]", what)
     show(shown, "")
-    click.echo(f"{looked_at}: {len(findings)} findings.")
+    click.echo(f"{looked_at}: {len(findings)} {'finding' if len(findings) == 1 else 'findings'}.")

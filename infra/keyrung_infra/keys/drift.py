@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
-from keyrung_provisioners.api import KeyManager
+from keyrung_provisioners.api import Custody, KeyManager
 from keyrung_provisioners.checks import check_identity
 from keyrung_provisioners.errors import (
     BackendUnavailableError,
@@ -15,6 +15,7 @@ from keyrung_provisioners.errors import (
     ProvisionerError,
 )
 from keyrung_provisioners.inventory import Inventory, KeyEvent, KeyRow
+from keyrung_provisioners.portability import check_copy
 from keyrung_provisioners.states import KeyState
 from keyrung_provisioners.uri import KeyUri, VaultUri
 
@@ -49,8 +50,8 @@ def drift(rows: Sequence[KeyRow], managers: Managers, *, checked: Callable[[str]
     findings = []
     for vault in vaults_of(rows):
         checked(str(vault))
-        own = [row for row in _living(rows) if row.claim.uri.vault_uri == vault]
-        known = {uri.name for row in _living(rows) for uri in _places(row) if uri.vault_uri == vault}
+        placed = [(row, uri) for row in _living(rows) for uri in _places(row) if uri.vault_uri == vault]
+        known = {uri.name for _, uri in placed}
         try:
             manager = managers(vault.scheme)
             findings += _foreign(vault, manager.names(vault), known)
@@ -59,9 +60,9 @@ def drift(rows: Sequence[KeyRow], managers: Managers, *, checked: Callable[[str]
         except ProvisionerError as error:
             findings.append(Finding(kind="unchecked", uri=str(vault), text=str(error)))
             continue
-        for row in own:
-            checked(str(row.claim.uri))
-            findings += _own(row, manager)
+        for row, uri in placed:
+            checked(str(uri))
+            findings += _own(row, uri, manager)
     return findings
 
 
@@ -79,18 +80,18 @@ def _places(row: KeyRow) -> list[KeyUri]:
     return [uri for uri in (row.claim.uri, row.claim.copy_to) if uri is not None]
 
 
-def _own(row: KeyRow, manager: KeyManager) -> list[Finding]:
-    """Return how the key of ``row`` differs; a key that is claimed and not made yet cannot."""
-    if row.fingerprint is None:
+def _own(row: KeyRow, uri: KeyUri, manager: KeyManager) -> list[Finding]:
+    """Return how the key of ``row``, or its copy, differs under ``uri``; one that is not made yet cannot."""
+    copied = uri != row.claim.uri
+    if row.fingerprint is None or (copied and row.custody is not Custody.COPIED):
         return []
-    uri = str(row.claim.uri)
     try:
-        check_identity(row, manager)
+        check_copy(row, manager) if copied else check_identity(row, manager)
     except KeyMissingError as error:
-        return [Finding(kind="missing", uri=uri, text=str(error), row=row)]
+        return [Finding(kind="missing", uri=str(uri), text=str(error), row=row)]
     except ProvisionerError as error:
         kind: Kind = "unchecked" if isinstance(error, BackendUnavailableError) else "altered"
-        return [Finding(kind=kind, uri=uri, text=str(error), row=row)]
+        return [Finding(kind=kind, uri=str(uri), text=str(error), row=row)]
     return []
 
 

@@ -46,6 +46,12 @@ def test_a_custodians_key_file_is_private_and_never_overwritten(desk: Desk) -> N
     assert "exists already" in _error(desk.run("custodian", "keygen", "--out", str(path), "--passphrase", "none"))
 
 
+def test_a_passphrase_is_not_asked_for_where_it_would_be_echoed(desk: Desk) -> None:
+    answer = desk.run("custodian", "keygen", "--out", str(desk.root / "key"))
+    assert "there is no terminal" in _error(answer)
+    assert not (desk.root / "key").exists()
+
+
 def test_a_protected_key_file_opens_with_its_passphrase_only(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RIGHT", "correct horse")
     monkeypatch.setenv("WRONG", "battery staple")

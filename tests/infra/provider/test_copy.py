@@ -1,5 +1,6 @@
 """One declaration makes a key in a token and its copy in Transit: one identity, rotated and destroyed as one."""
 
+import json
 from typing import Any
 
 import pytest
@@ -77,3 +78,17 @@ def test_another_place_for_the_copy_of_a_protected_key_is_refused_in_the_preview
     done = project.pulumi("preview", check=False)
     assert done.returncode != 0
     assert "changing copyTo would replace" in done.stdout + done.stderr
+
+
+def test_a_copy_that_is_gone_from_its_store_is_drift_and_the_key_is_not(project: Project) -> None:
+    _declare(project)
+    _up(project)
+    assert "exactly what the inventory says" in project.keyrung("key", "drift").stdout
+    server = project.stack.openbao.server
+    client = server.client(token=project.stack.layout.openbao.token("deployer").read_text().strip())
+    client.call("POST", "keyrung/keys/policy-signing-copy/config", {"deletion_allowed": True})
+    client.call("DELETE", "keyrung/keys/policy-signing-copy")
+    done = project.keyrung("key", "drift", "--json", check=False)
+    assert done.returncode == 1
+    found = [(each["kind"], each["uri"]) for each in json.loads(done.stdout)["findings"]]
+    assert found == [("missing", "transit:mount=keyrung;name=policy-signing-copy")]
