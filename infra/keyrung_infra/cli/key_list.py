@@ -100,7 +100,9 @@ def _print(lines: Sequence[Line], now: datetime) -> None:
 
 def _rotation(line: Line, now: datetime) -> str:
     if line.period is None:
-        return "-"
+        return "handed over" if line.row.state is KeyState.ACTIVE else "-"
+    if line.period.begins_at > now:
+        return f"used in {span(line.period.begins_at - now)}"
     if line.overdue:
         return f"[red]overdue {span(now - line.period.ends_at)}[/red]"
     text = f"in {span(line.period.ends_at - now)}"

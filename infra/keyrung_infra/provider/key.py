@@ -258,7 +258,7 @@ class Key:
         return self._outputs(timed(rows, inputs, self._backends.inventory()), holder, plan)
 
     def overdue(self, state: Values, inputs: Values) -> list[str]:
-        """Warn of a generation whose cryptoperiod is nearly over, or over."""
+        """Warn of a generation whose cryptoperiod is nearly over, or over, and of a compromised one."""
         return overdue_advice(state, inputs, self._backends.now())
 
     def delete(self, urn: str, state: Values) -> None:

@@ -1,4 +1,4 @@
-"""The cryptoperiod of a `Key`: declared, recorded, and a warning when it is nearly over (SP 800-57 part 1, 5.3)."""
+"""The cryptoperiod of a `Key`, and a warning when it nears its end or met it early (SP 800-57 part 1, section 5.3)."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -24,9 +24,14 @@ def timed(rows: Sequence[KeyRow], inputs: Values, inventory: Inventory) -> Seque
 
 
 def overdue_advice(state: Values, inputs: Values, now: datetime) -> list[str]:
-    """Return a warning where the newest generation nears or is past the end of its cryptoperiod."""
+    """Return a warning where the newest generation nears the end of its cryptoperiod, is past it, or is compromised."""
     found = stages(state)
     newest = found[-1] if found else None
+    if newest is not None and newest.state is KeyState.COMPROMISED and inputs["generation"] == state["generation"]:
+        return [
+            f"generation {newest.generation} of {state['name']} is compromised, and nothing uses it:"
+            f" raise `generation` to {newest.generation + 1}"
+        ]
     if newest is None or newest.state is not KeyState.ACTIVE or newest.use_not_before is None:
         return []
     days = _declared_days(inputs) or DEFAULT_DAYS[Purpose(str(state["purpose"]))]

@@ -9,7 +9,7 @@ from keyrung_infra.provider.values import UNKNOWN, Plain
 from keyrung_provisioners.algorithms import algorithm
 from keyrung_provisioners.api import Purpose
 from keyrung_provisioners.errors import InvalidSettingError
-from keyrung_provisioners.generations import Line, Stage, due
+from keyrung_provisioners.generations import SKEW_SECONDS, Line, Stage, due
 from keyrung_provisioners.inventory import KeyRow
 from keyrung_provisioners.states import KeyState
 from keyrung_provisioners.uri import KeyUri, VaultUri
@@ -100,9 +100,11 @@ def rotation_advice(state: Values, inputs: Values, now: datetime) -> list[str]:
     wanted, wait_seconds = inputs["generation"], inputs["publishSeconds"]
     if isinstance(wanted, int) and wanted != state["generation"] and isinstance(wait_seconds, int):
         begins = now + timedelta(seconds=wait_seconds)
+        over = begins + timedelta(seconds=SKEW_SECONDS)
         sentences.append(
             f"generation {wanted} of {state['name']} is published now and used from about"
-            f" {begins.isoformat(timespec='seconds')}; a `pulumi up` after that ends generation {state['generation']}"
+            f" {begins.isoformat(timespec='seconds')}; a `pulumi up` after {over.time().isoformat(timespec='seconds')}"
+            f" ends generation {state['generation']}"
         )
     return sentences
 

@@ -45,9 +45,15 @@ def test_the_declared_cryptoperiod_counts_and_a_rotation_that_is_declared_ends_t
     assert _advice(400, generation=2) == []
 
 
-@pytest.mark.parametrize("state", ["suspended", "deactivated", "compromised"])
+@pytest.mark.parametrize("state", ["suspended", "deactivated"])
 def test_a_key_that_is_not_in_use_is_not_warned_of(state: str) -> None:
     assert _advice(400, state=state) == []
+
+
+def test_a_compromised_key_is_warned_of_at_any_age_until_its_successor_is_declared() -> None:
+    warning = "generation 1 of seed is compromised, and nothing uses it: raise `generation` to 2"
+    assert _advice(1, state="compromised") == _advice(400, state="compromised") == [warning]
+    assert _advice(1, state="compromised", generation=2) == []
 
 
 def _declare_days(root: Path, days: int) -> None:

@@ -8,6 +8,7 @@ import pytest
 from pulumi.provider.experimental.provider import DiffRequest, DiffResponse
 from support.provider_inputs import OUTPUTS, given, urn, values
 
+from keyrung_infra.provider.key_line import rotation_advice
 from keyrung_infra.provider.provider import KeyrungProvider
 from keyrung_provisioners.errors import KeyRefusedError
 
@@ -85,6 +86,14 @@ def test_a_generation_that_cannot_follow_is_refused_in_the_preview(
 def test_the_next_rotation_may_begin_as_soon_as_the_last_one_is_over(provider: KeyrungProvider) -> None:
     answer = _diff(provider, [_OLD, _TAKEN_OVER], wanted=3)
     assert set(answer.diffs or []) == {"generation", "generations"}
+
+
+def test_a_rotation_says_when_the_next_key_is_used_and_from_when_on_an_up_ends_the_old_one() -> None:
+    known = given("Key", purpose="audit-signing", generation=1)
+    wanted = {**known, "generation": 2, "publishSeconds": 600}
+    (told,) = rotation_advice({**known, "generations": []}, wanted, datetime(2030, 1, 1, 12, tzinfo=UTC))
+    assert "used from about 2030-01-01T12:10:00+00:00" in told
+    assert told.endswith("a `pulumi up` after 12:11:00 ends generation 1")
 
 
 def test_a_compromised_newest_generation_is_followed_at_once(provider: KeyrungProvider) -> None:
