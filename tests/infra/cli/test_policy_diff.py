@@ -124,6 +124,12 @@ def test_a_kept_promise_and_no_finding_end_with_0(repository: Path) -> None:
     assert (code, written.splitlines()[-1]) == (0, "good.yaml: 1 of 1 invariant proved, 0 lint findings")
 
 
+def test_every_promise_of_the_sample_bank_is_kept() -> None:
+    code, written = prove(str(Path(__file__).parents[3] / "policies" / "catalog"))
+    assert code == 0
+    assert written.endswith("2 of 2 invariants proved, 0 lint findings\n")
+
+
 def test_proofs_and_lints_are_given_to_programs(repository: Path) -> None:
     (repository / "dead.yaml").write_text(
         POLICY.replace(
