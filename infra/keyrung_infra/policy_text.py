@@ -24,7 +24,9 @@ def policy_text(folder: Path) -> str:
     failed = [result for result in run_cases(compiled.policy, compiled.cases) if not result.passed]
     if failed:
         told = "\n".join(_told(result) for result in failed)
-        raise pulumi.RunError(f"the policies in {folder.name} don't do what their cases say:\n{told}")
+        raise pulumi.RunError(
+            f"the policies in {folder.name} don't do what their cases say; correct the rules or the cases:\n{told}"
+        )
     return text
 
 

@@ -99,7 +99,7 @@ def create(
     """Generate the key URI and escrow it, or finish the escrow of a key that was declared escrowed."""
     root, key = find_root(), KeyUri.parse(uri)
     plan = _plan(threshold, recipients, stores)
-    manager = open_manager(key.scheme, {"pkcs11Module": module, "pkcs11Pin": pin}, root=root)
+    manager = open_manager(key.scheme, {"pkcs11Module": module, "pkcs11Pin": pin}, root=Path())
     with progress("Escrow", len(_CREATE_STEPS), shown=not as_json) as reached:
         made = create_escrow(
             key,
@@ -225,7 +225,8 @@ def drill(envelope_file: Path, share_files: tuple[Path, ...], as_json: bool) -> 
                 envelope, opened, manager, vault, token_bytes=token_bytes, advanced=lambda: advance("")
             )
     lines = [
-        f"{report.quorums} quorums restored {envelope.key.fingerprint}; {report.refused} sets one short were refused"
+        f"quorums that restored {envelope.key.fingerprint}: {report.quorums};"
+        f" sets one short that were refused: {report.refused}"
     ]
     if not report.complete:
         lines.append(

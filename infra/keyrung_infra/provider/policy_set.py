@@ -89,7 +89,8 @@ class PolicySet:
         if found.verdict.may_be_weaker:
             raise InfraError(
                 f"the new policy is refused, because next to the deployed one it is {found.sentence.removesuffix('.')}",
-                fix="see `keyrung policy diff`; to deploy it all the same set allowWeaker for this one `up`",
+                fix="see `keyrung policy diff HEAD`; to deploy it all the same set allowWeaker for this one `up`"
+                " (Keyrung's own program: `pulumi config set allowWeakerPolicies true`)",
             )
 
     def planned(self, inputs: Values, state: Values | None) -> Values:

@@ -30,7 +30,7 @@ def wrapping_key(envelope: Envelope, shares: Sequence[OpenShare]) -> bytearray:
         plural = "share is" if missing == 1 else "shares are"
         raise ShareRefusedError(
             f"{missing} more {plural} needed: set {envelope.set_id} opens with {envelope.threshold} of "
-            f"{len(envelope.shares)} shares, and {len(shares)} were given",
+            f"{len(envelope.shares)} shares; given: {len(shares)}",
             fix="ask further custodians",
             set=envelope.set_id,
             missing=str(missing),
