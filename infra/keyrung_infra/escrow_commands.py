@@ -10,6 +10,7 @@ from secrets import token_bytes, token_hex
 from keyrung_infra.errors import InfraError
 from keyrung_infra.escrow_folder import EscrowFolder
 from keyrung_infra.inventory.sqlite import SqliteInventory
+from keyrung_infra.key_algorithms import ALLOWED
 from keyrung_infra.local.layout import SoftHsmLayout
 from keyrung_infra.local.softhsm import SoftHsm
 from keyrung_infra.project import STATE_FOLDER
@@ -95,7 +96,9 @@ def _claim(uri: KeyUri, manager: KeyManager, inventory: SqliteInventory, purpose
         )
     if purpose is None:
         raise InfraError(f"{uri} is not made yet, and its purpose is not given", fix="add --purpose")
-    return Claim(owner=command_owner(uri), generation=1, uri=uri, algorithm="P-256", purpose=purpose, escrowed=True)
+    return Claim(
+        owner=command_owner(uri), generation=1, uri=uri, algorithm=ALLOWED[purpose][0], purpose=purpose, escrowed=True
+    )
 
 
 def _now() -> datetime:

@@ -96,14 +96,18 @@ class KeyDescription:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WrappedKey:
-    """A private key as it left its store: PKCS#8 wrapped by AES-KWP (RFC 5649), with the public half that proves it.
+    """A key as it left its store, wrapped by AES-KWP (RFC 5649), with what tells that it is this key that comes back.
 
     Attributes:
-        ciphertext: Opens with the wrapping key only, inside a store only.
+        fingerprint: As in `KeyDescription`.
+        public_key_pem: SubjectPublicKeyInfo; None for a symmetric key.
+        ciphertext: The PKCS#8 of a private key, or the bytes of a symmetric one; it opens with the wrapping key only,
+            inside a store only.
     """
 
     algorithm: str
-    public_key_pem: str
+    fingerprint: str
+    public_key_pem: str | None
     claim_id: bytes
     ciphertext: bytes
 
@@ -229,8 +233,9 @@ class Importing(Protocol):
     """Stores that take a wrapped key in."""
 
     def rehearse(self, vault: VaultUri, wrapped: WrappedKey, wrapping_key: bytearray, data: bytes) -> bytes:
-        """Return a signature (JOSE form) by the wrapped key, which is in the store for this call only.
+        """Return what the wrapped key shows of itself, which is in the store for this call only.
 
+        A pair signs ``data`` (JOSE form); a symmetric key gives its fingerprint (ASCII), made anew by the store.
         Raises `KeyRefusedError` when the wrapping key does not open it.
         """
         ...

@@ -11,7 +11,7 @@ from support.softhsm import SoftHsmToken
 
 from keyrung_infra.escrow_folder import EscrowFolder
 from keyrung_infra.inventory.sqlite import SqliteInventory
-from keyrung_provisioners.api import Importing, KeyManager, Purpose, Signing, Wrapping
+from keyrung_provisioners.api import Importing, KeyManager, Purpose, Sealing, Signing, Wrapping
 from keyrung_provisioners.escrow.ceremony import Plan
 from keyrung_provisioners.escrow.custodian import CustodianKey
 from keyrung_provisioners.escrow.envelope import Envelope, decode
@@ -26,7 +26,7 @@ from keyrung_provisioners.uri import KeyUri
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
-class TokenManager(KeyManager, Signing, Wrapping, Importing):
+class TokenManager(KeyManager, Signing, Sealing, Wrapping, Importing):
     """What the PKCS#11 back end offers, as one type."""
 
 
@@ -65,6 +65,7 @@ class Site:
     token: SoftHsmToken
     custodians: Custodians
     manager: TokenManager = field(repr=False)
+    algorithm: str = "P-256"
 
     @property
     def uri(self) -> KeyUri:
@@ -78,8 +79,8 @@ class Site:
             owner="urn:test",
             generation=1,
             uri=self.uri,
-            algorithm="P-256",
-            purpose=Purpose.AUDIT_SIGNING,
+            algorithm=self.algorithm,
+            purpose=Purpose.AUDIT_SIGNING if self.algorithm == "P-256" else Purpose.KEK,
             escrowed=True,
         )
 

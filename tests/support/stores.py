@@ -46,7 +46,7 @@ class RotatingManager(SealingManager, Rotating, Protocol):
     """A back end that renews its sealing keys."""
 
 
-class EscrowingManager(KeyManager, Signing, Wrapping, Importing, Protocol):
+class EscrowingManager(KeyManager, Signing, Sealing, Wrapping, Importing, Protocol):
     """A back end whose keys can leave it wrapped and come back."""
 
 

@@ -55,7 +55,7 @@ _OLD_COPIES_WARNING = (
     "Copies of the old envelope stay openable by the old quorum: destroy them, or rotate the key if you cannot "
     "(raise its `generation`)."
 )
-_PURPOSES = [purpose.value for purpose in (Purpose.ASSERTION_SIGNING, Purpose.POLICY_SIGNING, Purpose.AUDIT_SIGNING)]
+_PURPOSES = [purpose.value for purpose in Purpose if purpose is not Purpose.USER_CREDENTIAL]  # a person's key
 
 _module_option = click.option("--module", required=True, help="PKCS#11 module: a path, file:PATH or env:NAME.")
 _pin_option = click.option("--pin", required=True, help="The token's user PIN, as file:PATH or env:NAME.")
@@ -111,11 +111,9 @@ def create(
             reached=reached,
         )
     document = {**description(made.envelope), "file": str(made.path), "state": made.row.state.value}
-    write(
-        {**document, "warning": _SIGNING_WARNING},
-        as_json=as_json,
-        lines=[f"{key} is escrowed and {made.row.state.value}", f"envelope  {made.path}", _SIGNING_WARNING],
-    )
+    warning = {} if made.row.public_key_pem is None else {"warning": _SIGNING_WARNING}
+    lines = [f"{key} is escrowed and {made.row.state.value}", f"envelope  {made.path}", *warning.values()]
+    write({**document, **warning}, as_json=as_json, lines=lines)
 
 
 @command.command("inspect")
@@ -156,9 +154,10 @@ def recover(
     inventory: Path | None,
     as_json: bool,
 ) -> None:
-    """Restore a key and prove it by a signature against the recorded public key.
+    """Restore a key and prove it: by a signature, or for a key that seals by its fingerprint.
 
-    Into a PKCS#11 token directly; into Transit or AWS KMS by way of a scratch SoftHSM token, wrapped to their own key.
+    Into a PKCS#11 token directly; a signing key into Transit or AWS KMS, too, by way of a scratch SoftHSM token,
+    wrapped to their own key.
     """
     envelope, target = read_envelope(envelope_file), KeyUri.parse(uri)
     if target.scheme == "transit":
@@ -181,6 +180,7 @@ def recover(
             reached=reached,
         )
     what = "was there already" if done.already_there else "is restored"
+    does = "seals" if done.key.public_key_pem is None else "signs"
     write(
         {
             "uri": str(target),
@@ -190,7 +190,7 @@ def recover(
             "inventory_updated": done.recorded,
         },
         as_json=as_json,
-        lines=[f"{target} {what} and signs as {done.key.fingerprint}"],
+        lines=[f"{target} {what} and {does} as {done.key.fingerprint}"],
     )
 
 

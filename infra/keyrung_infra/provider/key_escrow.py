@@ -11,7 +11,6 @@ from keyrung_infra.project import STATE_FOLDER
 from keyrung_infra.provider.backends import Backends
 from keyrung_infra.provider.model import Failure, Property, Values
 from keyrung_infra.provider.values import UNKNOWN, Plain
-from keyrung_provisioners.algorithms import algorithm
 from keyrung_provisioners.api import Purpose
 from keyrung_provisioners.errors import ProvisionerError
 from keyrung_provisioners.escrow import shamir
@@ -55,6 +54,7 @@ _NOT_ESCROWED = {
     "transit": "Transit lets a key out only if it stays exportable for ever",
     "software": "this back end is for development",
 }
+_SEALING = (Purpose.CREDENTIAL_SEED, Purpose.KEK)
 _SIGNING = (Purpose.ASSERTION_SIGNING, Purpose.POLICY_SIGNING, Purpose.AUDIT_SIGNING)
 
 
@@ -88,9 +88,6 @@ def failures(uri: KeyUri | None, inputs: Values) -> list[Failure]:
     if uri is not None and uri.scheme in _NOT_ESCROWED:
         reason = f"{uri} cannot be escrowed: {_NOT_ESCROWED[uri.scheme]}; keep it in a PKCS#11 token"
         found.append(Failure(property="escrow", reason=reason))
-    if isinstance(inputs["algorithm"], str) and algorithm(inputs["algorithm"]).symmetric:
-        reason = f"a key of {inputs['algorithm']} cannot be escrowed: an envelope holds a key pair; leave `escrow` out"
-        found.append(Failure(property="escrow", reason=reason))
     beside = "" if uri is None else f"{uri.vault_uri};"
     for text in plan["custodians"] if isinstance(plan["custodians"], list) and beside else ():
         if str(text).startswith(beside):
@@ -100,8 +97,13 @@ def failures(uri: KeyUri | None, inputs: Values) -> list[Failure]:
 
 
 def advice(inputs: Values) -> list[str]:
-    """Return what escrowing the declared key means, if it signs."""
+    """Return what escrowing the declared key means, if it signs, and what not escrowing it means, if it seals."""
     plan, purpose = inputs.get("escrow"), inputs["purpose"]
+    if plan is None and purpose in _SEALING and str(inputs["vault"]).startswith("pkcs11:"):
+        return [
+            f"This {purpose} key has no escrow and never leaves its token: whoever loses the token loses all that the "
+            "key sealed. Declare `escrow` to have custodians bring it back; a key that is made cannot get one."
+        ]
     if not isinstance(plan, dict) or purpose not in _SIGNING:
         return []
     custodians = plan["custodians"]

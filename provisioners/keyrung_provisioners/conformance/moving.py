@@ -11,6 +11,7 @@ from keyrung_provisioners.api import Custody, ImportOffer
 from keyrung_provisioners.conformance import transport
 from keyrung_provisioners.conformance.trial import Trial, expect, expect_error
 from keyrung_provisioners.errors import KeyMissingError, KeyRefusedError
+from keyrung_provisioners.escrow import proof
 
 _DATA = b"a message"
 _WRAPPING_KEY_BYTES = 32
@@ -32,11 +33,11 @@ def sole_is_not_exported(trial: Trial) -> None:
 
 
 def wrapped_key_rehearses(trial: Trial) -> None:
-    """A wrapped key signs inside the store without staying there, and opens by its wrapping key alone."""
+    """A wrapped key proves itself inside the store without staying there, and opens by its wrapping key alone."""
     spec, wrapping_key, wrapped = trial.wrapped()
     made = trial.manager.describe(spec.uri)
-    signature = trial.manager.rehearse(trial.vault, wrapped, wrapping_key, _DATA)
-    expect(encoding.verifies(made.public_key_pem or "", _DATA, signature), "the rehearsed key is another one")
+    expect(wrapped.fingerprint == made.fingerprint, "another key was wrapped")
+    proof.rehearse(wrapped, trial.manager, trial.vault, wrapping_key, challenge=trial.random(proof.CHALLENGE_BYTES))
     other, elsewhere = bytearray(trial.random(_WRAPPING_KEY_BYTES)), trial.spec().uri
     expect_error(
         KeyRefusedError,
@@ -61,15 +62,18 @@ def locked_key_leaves_no_more(trial: Trial) -> None:
 
 
 def wrapped_key_comes_back(trial: Trial) -> None:
-    """A destroyed key comes back from its wrapped form as the same key, locked."""
+    """A destroyed key comes back from its wrapped form as the same key, locked; what it sealed opens again."""
     spec, wrapping_key, wrapped = trial.wrapped()
+    sealed = trial.manager.seal(spec.uri, _DATA, context=b"c") if trial.row.symmetric else None
     trial.manager.destroy(spec.uri)
     restored = trial.manager.import_wrapped(spec.uri, wrapped, wrapping_key)
-    expect(restored.fingerprint == encoding.thumbprint(wrapped.public_key_pem), "another key came back")
+    expect(restored.fingerprint == wrapped.fingerprint, "another key came back")
     wrong = trial.manager.deviations(replace(spec, custody=Custody.RESTORED), restored)
     expect(not wrong, f"the restored key falls short in {', '.join(wrong)}")
-    signature = trial.manager.sign(spec.uri, _DATA)
-    expect(encoding.verifies(wrapped.public_key_pem, _DATA, signature), "the restored key signs as another")
+    challenge = trial.random(proof.CHALLENGE_BYTES)
+    proof.check_restored(wrapped, restored, trial.manager, challenge=challenge)
+    if sealed is not None:
+        expect(trial.manager.open(spec.uri, sealed, context=b"c") == _DATA, "what the key sealed does not open again")
     expect_error(KeyRefusedError, lambda: trial.manager.wrap(spec.uri, wrapping_key), "a restored key was wrapped")
 
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol, cast
 
-from keyrung_provisioners import encoding
 from keyrung_provisioners.api import (
     Capability,
     Importing,
@@ -73,9 +72,9 @@ def seal(target: Target, manager: KeyManager, plan: Plan, *, token_bytes: TokenB
     require(manager, Capability.WRAPPING, Capability.IMPORTING)
     with erased_after(bytearray(token_bytes(shamir.SECRET_BYTES))) as secret:
         wrapped = cast(Wrapping, manager).wrap(target.uri, secret)
-        if encoding.thumbprint(wrapped.public_key_pem) != target.fingerprint:
+        if wrapped.fingerprint != target.fingerprint:
             raise KeyAlteredError(
-                f"{target.uri} is recorded with thumbprint {target.fingerprint}, and the store holds another key",
+                f"{target.uri} is recorded with fingerprint {target.fingerprint}, and the store holds another key",
                 fix="find out who replaced it",
                 uri=str(target.uri),
             )
@@ -83,7 +82,6 @@ def seal(target: Target, manager: KeyManager, plan: Plan, *, token_bytes: TokenB
             uri=target.uri,
             generation=target.generation,
             purpose=target.purpose,
-            fingerprint=target.fingerprint,
             wrapped=wrapped,
         )
         return _shared(key, key.uri.vault_uri, manager, plan, secret, token_bytes=token_bytes, now=now)
@@ -143,7 +141,7 @@ def _test_restore(
     secret: bytearray,
     token_bytes: TokenBytes,
 ) -> None:
-    """Give the key back once, from shares: every share takes part in a quorum, and one quorum's key signs."""
+    """Give the key back once, from shares: every share takes part in a quorum, and one quorum's key is proven."""
     threshold = words[0].threshold
     for first in range(len(words)):
         quorum = [words[(first + step) % len(words)] for step in range(threshold)]
@@ -152,8 +150,7 @@ def _test_restore(
                 raise KeyAlteredError("shares made just now do not give the secret back", fix="run it again")
             if first == 0:
                 challenge = token_bytes(proof.CHALLENGE_BYTES)
-                signature = cast(Importing, manager).rehearse(vault, key.wrapped, combined, proof.text(challenge))
-                proof.check_signature(key.wrapped.public_key_pem, challenge, signature)
+                proof.rehearse(key.wrapped, cast(Importing, manager), vault, combined, challenge=challenge)
 
 
 def _sealed(key: EscrowedKey, plan: Plan, words: list[shamir.Words], *, set_id: str, now: datetime) -> Envelope:

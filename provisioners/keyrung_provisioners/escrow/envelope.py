@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from keyrung_provisioners import encoding
+from keyrung_provisioners.algorithms import algorithm
 from keyrung_provisioners.api import Purpose, WrappedKey
 from keyrung_provisioners.errors import EnvelopeRefusedError, ProvisionerError
 from keyrung_provisioners.escrow import shamir, strict_json
@@ -51,8 +52,12 @@ class EscrowedKey:
     uri: KeyUri
     generation: int
     purpose: Purpose
-    fingerprint: str
     wrapped: WrappedKey
+
+    @property
+    def fingerprint(self) -> str:
+        """Its fingerprint, by which a restored key is known."""
+        return self.wrapped.fingerprint
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +145,7 @@ class _Key(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     algorithm: _Text
     purpose: Purpose
     fingerprint: _Text
-    public_key_pem: _Text
+    public_key_pem: _Text | UnsetType = UNSET  # a symmetric key has none
     claim_id: _Hex16
 
 
@@ -160,6 +165,7 @@ class _File(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 def _header(set_id: str, created_at: datetime, key: EscrowedKey, threshold: int) -> dict[str, Any]:
+    public_half = {} if key.wrapped.public_key_pem is None else {"public_key_pem": key.wrapped.public_key_pem}
     return {
         "keyrung": FORMAT,
         "set": set_id,
@@ -171,8 +177,8 @@ def _header(set_id: str, created_at: datetime, key: EscrowedKey, threshold: int)
             "algorithm": key.wrapped.algorithm,
             "purpose": key.purpose.value,
             "fingerprint": key.fingerprint,
-            "public_key_pem": key.wrapped.public_key_pem,
             "claim_id": key.wrapped.claim_id.hex(),
+            **public_half,
         },
         "wrapped": {"method": "AES-256-KWP", "ciphertext": encoding.base64url(key.wrapped.ciphertext)},
     }
@@ -181,7 +187,8 @@ def _header(set_id: str, created_at: datetime, key: EscrowedKey, threshold: int)
 def _from_file(file: _File) -> Envelope:
     wrapped = WrappedKey(
         algorithm=file.key.algorithm,
-        public_key_pem=file.key.public_key_pem,
+        fingerprint=file.key.fingerprint,
+        public_key_pem=None if file.key.public_key_pem is UNSET else file.key.public_key_pem,
         claim_id=bytes.fromhex(file.key.claim_id),
         ciphertext=unbase64url(file.wrapped.ciphertext),
     )
@@ -192,7 +199,6 @@ def _from_file(file: _File) -> Envelope:
             uri=KeyUri.parse(file.key.uri),
             generation=file.key.generation,
             purpose=file.key.purpose,
-            fingerprint=file.key.fingerprint,
             wrapped=wrapped,
         ),
         threshold=file.threshold,
@@ -217,7 +223,15 @@ def _check_whole(envelope: Envelope, file: _File) -> None:
     size = len(envelope.key.wrapped.ciphertext)
     if size % _KWP_BLOCK_BYTES or size < 2 * _KWP_BLOCK_BYTES:
         raise StrictFormError("its wrapped key has no AES-KWP length")
-    if encoding.thumbprint(envelope.key.wrapped.public_key_pem) != envelope.key.fingerprint:
-        raise StrictFormError("its public key does not have the recorded fingerprint")
+    _check_public_half(envelope.key.wrapped)
     if str(envelope.key.uri) != file.key.uri:
         raise StrictFormError("its key URI is not in canonical form")
+
+
+def _check_public_half(wrapped: WrappedKey) -> None:
+    """A pair proves itself by its public half, which must be there; a symmetric key has none, and must not show one."""
+    pem = wrapped.public_key_pem
+    if algorithm(wrapped.algorithm).symmetric != (pem is None):
+        raise StrictFormError("it has a public key for a symmetric key, or none for a pair")
+    if pem is not None and encoding.thumbprint(pem) != wrapped.fingerprint:
+        raise StrictFormError("its public key does not have the recorded fingerprint")

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import cast
 
+from keyrung_provisioners.algorithms import algorithm
 from keyrung_provisioners.api import (
     Capability,
     Custody,
@@ -13,7 +14,6 @@ from keyrung_provisioners.api import (
     KeyManager,
     KeySpec,
     Receiving,
-    Signing,
 )
 from keyrung_provisioners.checks import describe_or_none
 from keyrung_provisioners.errors import KeyConflictError, KeyRefusedError
@@ -44,18 +44,22 @@ def restore(
     scratch: Scratch | None = None,
     reached: Callable[[str], None] = lambda _step: None,
 ) -> KeyDescription:
-    """Return the key of ``envelope`` restored under ``uri`` and proven by a signature; there already counts as done.
+    """Return the key of ``envelope`` restored under ``uri`` and proven (see `proof`); there already counts as done.
 
-    A store that cannot open escrowed keys itself (Transit, KMS) gets it from ``scratch``, where it is opened as a
-    session object and wrapped to that store's own key. ``reached`` is called with each step about to happen
-    ("combine", "rehearse", "import", "prove").
+    A store that cannot open escrowed keys itself (Transit, KMS) gets a pair from ``scratch``, where it is opened as a
+    session object and wrapped to that store's own key; a symmetric key only a token can have back.
+    ``reached`` is called with each step about to happen ("combine", "rehearse", "import", "prove").
 
     Raises:
         ShareRefusedError: If a share is wrong or too few are given; the store is not touched then.
+        KeyRefusedError: If that store cannot have the key back.
         KeyConflictError: If another key stands under ``uri``.
         KeyAlteredError: If what is restored is not the recorded key; a rehearsal finds that before anything is stored.
     """
-    require(manager, Capability.SIGNING)
+    symmetric = algorithm(envelope.key.wrapped.algorithm).symmetric
+    require(manager, Capability.SEALING if symmetric else Capability.SIGNING)
+    if symmetric and Capability.IMPORTING not in manager.capabilities:
+        raise _not_for_sealing(uri)
     opener = Scratch(manager=manager, vault=uri.vault_uri)
     if Capability.IMPORTING not in manager.capabilities and scratch is not None:
         require(manager, Capability.RECEIVING)
@@ -72,17 +76,14 @@ def restore(
     reached("combine")
     with erased_after(wrapping_key(envelope, shares)) as secret:
         reached("rehearse")
-        challenge = token_bytes(proof.CHALLENGE_BYTES)
-        rehearsed = importing.rehearse(opener.vault, wrapped, secret, proof.text(challenge))
-        proof.check_signature(wrapped.public_key_pem, challenge, rehearsed)
+        proof.rehearse(wrapped, importing, opener.vault, secret, challenge=token_bytes(proof.CHALLENGE_BYTES))
         reached("import")
         if opener.manager is manager:
             found = importing.import_wrapped(uri, wrapped, secret)
         else:
             found = _received(spec, envelope, manager, opener, secret)
     reached("prove")
-    challenge = token_bytes(proof.CHALLENGE_BYTES)
-    proof.check_signature(wrapped.public_key_pem, challenge, cast(Signing, manager).sign(uri, proof.text(challenge)))
+    proof.check_restored(wrapped, found, manager, challenge=token_bytes(proof.CHALLENGE_BYTES))
     weak = manager.deviations(spec, found)
     if weak:
         raise KeyRefusedError(
@@ -105,3 +106,11 @@ def _received(
             f"another key stands under {spec.uri}", fix="restore under another name", uri=str(spec.uri)
         )
     return found
+
+
+def _not_for_sealing(uri: KeyUri) -> KeyRefusedError:
+    return KeyRefusedError(
+        f"{uri.scheme}: seals in a form of its own, so the key could not open there what it sealed in its token",
+        fix="restore it into a PKCS#11 token",
+        uri=str(uri),
+    )

@@ -5,6 +5,7 @@ import secrets
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,11 @@ from keyrung_provisioners.provision import Provisioner
 from keyrung_provisioners.states import KeyState
 
 _POINTS = ("claimed", "generate", "generated", "escrow", "lock", "locked", "activate")
+
+
+@pytest.fixture(params=["P-256", "AES-256"])
+def site(request: pytest.FixtureRequest, site: Site) -> Site:
+    return replace(site, algorithm=request.param)
 
 
 class _CrashError(Exception):
@@ -61,10 +67,11 @@ from support.softhsm import SoftHsmToken
 from keyrung_infra.local.layout import SoftHsmLayout
 from keyrung_provisioners.escrow.recipients import read_opener
 
-folder, label, module, wanted = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]), sys.argv[4]
+folder, label, module, wanted, algorithm = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]), *sys.argv[4:]
 token = SoftHsmToken(layout=SoftHsmLayout(folder=folder / "softhsm"), module=module, label=label)
 keys = tuple(read_opener(path.read_bytes(), passphrase=str) for path in sorted(folder.glob("custodian-*")))
-site = Site(folder=folder, token=token, custodians=Custodians(keys=keys, threshold=2), manager=open_token(token))
+custodians = Custodians(keys=keys, threshold=2)
+site = Site(folder=folder, token=token, custodians=custodians, manager=open_token(token), algorithm=algorithm)
 
 def reached(point):
     if point == wanted:
@@ -80,8 +87,9 @@ def test_kill_9_at_a_fault_point_converges(site: Site, point: str) -> None:
         path = site.folder / f"custodian-{number}"
         path.write_bytes(key.to_file(passphrase=None, token_bytes=secrets.token_bytes))
     tests = str(Path(__file__).parents[2])
+    told = (str(site.folder), site.token.label, str(site.token.module), point, site.algorithm)
     done = subprocess.run(
-        [sys.executable, "-c", _VICTIM, str(site.folder), site.token.label, str(site.token.module), point],
+        [sys.executable, "-c", _VICTIM, *told],
         env={**os.environ, "PYTHONPATH": tests, "SOFTHSM2_CONF": str(site.token.config)},
         capture_output=True,
         text=True,

@@ -1,7 +1,7 @@
 """Keys in a PKCS#11 token: SoftHSM2, or any HSM's module by path.
 
 URI: ``pkcs11:token=LABEL;object=LABEL``. Settings: ``pkcs11Module`` (path of the module) and ``pkcs11Pin``
-(a reference to the user PIN). Keys are generated inside the token, sensitive and never extractable; a pair declared
+(a reference to the user PIN). Keys are generated inside the token, sensitive and never extractable; one declared
 escrowed or portable is extractable (wrapped only) until its escrow or its copy is confirmed.
 """
 
@@ -14,7 +14,6 @@ from typing import ClassVar, Self, TypeVar
 import pkcs11
 from pkcs11.constants import SlotFlag
 
-from keyrung_provisioners import encoding
 from keyrung_provisioners.algorithms import algorithm, offered_algorithm
 from keyrung_provisioners.api import (
     AttributeValue,
@@ -112,7 +111,10 @@ class Pkcs11KeyManager:
         generate = secret_keys.generate if row.symmetric else objects.generate
 
         def make(session: pkcs11.Session) -> KeyDescription:
-            if spec.custody is not Custody.SOLE and (row.symmetric or row.name in quirks(session.token).unwrappable):
+            bound = row.name in quirks(session.token).unwrappable or (
+                row.symmetric and spec.custody is Custody.PORTABLE  # no copy could open what this key sealed
+            )
+            if bound and spec.custody is not Custody.SOLE:
                 raise NotOfferedError(
                     f"the token does not wrap {row.name} keys, so none can be declared to leave it",
                     fix="declare it without escrow or copy, or as P-256",
@@ -138,7 +140,7 @@ class Pkcs11KeyManager:
             uri=uri,
             algorithm=found.algorithm.name,
             fingerprint=self._proven(found, uri),
-            public_key_pem=found.public_key_pem if isinstance(found, objects.Pair) else None,
+            public_key_pem=found.public_key_pem,
             claim_id=found.claim_id,
             attributes={**found.attributes, "hardware": hardware},
         )
@@ -152,11 +154,11 @@ class Pkcs11KeyManager:
         if isinstance(found, objects.Pair):
             if found.attributes["CKA_SIGN"]:
                 objects.prove(found, uri=uri, challenge=self._random(_CHALLENGE_BYTES))
-            return encoding.thumbprint(found.public_key_pem)
+            return found.fingerprint
         if not found.attributes["CKA_ENCRYPT"] or not found.attributes["CKA_DECRYPT"]:
             raise KeyConflictError(f"{uri} is a secret key that does not seal", fix="choose another name", uri=str(uri))
         secret_keys.prove(found, uri=uri, random=self._random)
-        return secret_keys.check_value(found)
+        return found.fingerprint
 
     def required(self, spec: KeySpec) -> Mapping[str, AttributeValue]:
         """Return the PKCS#11 attributes of such a key, but for those that its escrow excuses."""
@@ -190,7 +192,7 @@ class Pkcs11KeyManager:
         def sign_with(_session: pkcs11.Session, found: objects.Pair | Secret) -> bytes:
             if not isinstance(found, objects.Pair):
                 raise KeyRefusedError(f"{uri} is no signing key", fix="use a key made for signing", uri=str(uri))
-            return kinds.sign(found.private, found.algorithm, data)
+            return kinds.sign(found.key, found.algorithm, data)
 
         return self._use(uri, sign_with)
 
@@ -230,7 +232,7 @@ class Pkcs11KeyManager:
         return session.run(use)
 
     def wrap(self, uri: KeyUri, wrapping_key: bytearray) -> WrappedKey:
-        """Wrap the private key inside the token; see `Wrapping.wrap`."""
+        """Wrap the key inside the token; see `Wrapping.wrap`."""
         return self._session(uri.vault).run(partial(wrapping.wrap, uri=uri, wrapping_key=wrapping_key))
 
     def lock(self, uri: KeyUri) -> KeyDescription:
@@ -239,7 +241,7 @@ class Pkcs11KeyManager:
         return self.describe(uri)
 
     def rehearse(self, vault: VaultUri, wrapped: WrappedKey, wrapping_key: bytearray, data: bytes) -> bytes:
-        """Sign once by the wrapped key as a session object; see `Importing.rehearse`."""
+        """Have the wrapped key show itself as a session object; see `Importing.rehearse`."""
         return self._session(vault.vault).run(
             partial(wrapping.rehearse, wrapped=wrapped, wrapping_key=wrapping_key, data=data)
         )

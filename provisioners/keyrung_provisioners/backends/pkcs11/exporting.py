@@ -36,7 +36,7 @@ def oaep_hash(session: pkcs11.Session) -> str:
 
 def export(session: pkcs11.Session, *, uri: KeyUri, offer: ImportOffer) -> bytes:
     """Return the private key under ``uri`` wrapped to ``offer``."""
-    return _wrapped(session, objects.read(session, uri=uri).private, offer, what=str(uri))
+    return _wrapped(session, objects.read(session, uri=uri).key, offer, what=str(uri))
 
 
 def forward(session: pkcs11.Session, *, wrapped: WrappedKey, wrapping_key: bytearray, offer: ImportOffer) -> bytes:

@@ -61,13 +61,18 @@ _PROOF_LABEL = b"keyrung proof of a pair v1\x00"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
-    """A key pair as it stands in the token."""
+    """A key pair as it stands in the token; ``key`` is its private half."""
 
-    private: Any
+    key: Any
     algorithm: Algorithm
     public_key_pem: str
     claim_id: bytes
     attributes: Mapping[str, AttributeValue]
+
+    @property
+    def fingerprint(self) -> str:
+        """RFC 7638 thumbprint of the public half."""
+        return encoding.thumbprint(self.public_key_pem)
 
 
 def generate(session: pkcs11.Session, *, spec: KeySpec, row: Algorithm) -> list[Any]:
@@ -122,7 +127,7 @@ def told(found: Sequence[Any], *, uri: KeyUri) -> Pair | Secret:
     if row is None:
         raise KeyConflictError(f"{uri} is of an unsupported type", fix="choose another name", uri=str(uri))
     return Pair(
-        private=private[0],
+        key=private[0],
         algorithm=row,
         public_key_pem=kinds.public_key_pem(public[0], row),
         claim_id=bytes(private[0][Attribute.ID]),
@@ -141,7 +146,7 @@ def read(session: pkcs11.Session, *, uri: KeyUri) -> Pair:
 def prove(pair: Pair, *, uri: KeyUri, challenge: bytes) -> None:
     """Raise `KeyAlteredError` unless the two halves belong together: nothing but their label says so."""
     text = _PROOF_LABEL + challenge
-    if not encoding.verifies(pair.public_key_pem, text, kinds.sign(pair.private, pair.algorithm, text)):
+    if not encoding.verifies(pair.public_key_pem, text, kinds.sign(pair.key, pair.algorithm, text)):
         raise KeyAlteredError(
             f"the private and the public half of {uri} do not belong together",
             fix="find out who replaced one of them; nothing will use the key",

@@ -28,6 +28,7 @@ class Quirks:
         kwp_answer: What AES-KWP makes of `KNOWN_DATA` under `KNOWN_KEY`.
         oaep_hash: The strongest hash of RSA-OAEP and its mask.
         unwrappable: The algorithms whose private keys the token generates and never wraps.
+        unwrapped_bytes: CKA_VALUE_LEN of a secret key that was unwrapped; None where that is its length.
         not_opened: What the token answers when a wrapped key or a sealed text does not open.
     """
 
@@ -35,6 +36,7 @@ class Quirks:
     kwp_answer: bytes = _WRAPPED
     oaep_hash: str = "SHA-256"
     unwrappable: frozenset[str] = frozenset()
+    unwrapped_bytes: int | None = None
     not_opened: tuple[type[pkcs11.PKCS11Error], ...] = (
         pkcs11.WrappedKeyInvalid,
         pkcs11.WrappedKeyLenRange,
@@ -51,6 +53,7 @@ _TABLE: dict[tuple[str, str], Quirks] = {
         kwp_answer=_WRAPPED_ZERO_FILLED,
         oaep_hash="SHA-1",  # ArgumentsBad for any other
         unwrappable=frozenset({"Ed25519"}),  # KeyNotWrappable
+        unwrapped_bytes=0,  # C_UnwrapKey forgets to set it
         not_opened=(*_STANDARD.not_opened, pkcs11.GeneralError),
     ),
 }

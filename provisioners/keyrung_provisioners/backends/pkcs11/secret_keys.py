@@ -10,7 +10,7 @@ from pkcs11.mechanisms import GCMParams, KeyType, Mechanism
 
 from keyrung_provisioners import encoding
 from keyrung_provisioners.algorithms import ALGORITHMS, Algorithm
-from keyrung_provisioners.api import AttributeValue, KeySpec
+from keyrung_provisioners.api import MAY_LEAVE, AttributeValue, KeySpec
 from keyrung_provisioners.backends.pkcs11 import kinds
 from keyrung_provisioners.backends.pkcs11.quirks import quirks
 from keyrung_provisioners.errors import KeyAlteredError, KeyConflictError, KeyRefusedError, NotOfferedError
@@ -54,7 +54,8 @@ REQUIRED: dict[str, AttributeValue] = {
     "CKA_UNWRAP": False,
     "CKA_DERIVE": False,
 }
-_TEMPLATE = {
+# What such a key may and may not do, generated here or brought in.
+TEMPLATE = {
     Attribute.SENSITIVE: True,
     Attribute.EXTRACTABLE: False,
     Attribute.PRIVATE: True,
@@ -76,6 +77,12 @@ class Secret:
     algorithm: Algorithm
     claim_id: bytes
     attributes: Mapping[str, AttributeValue]
+    public_key_pem: None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """A check value made by the token."""
+        return check_value(self.key)
 
 
 def generate(session: pkcs11.Session, *, spec: KeySpec, row: Algorithm) -> list[Any]:
@@ -92,14 +99,14 @@ def generate(session: pkcs11.Session, *, spec: KeySpec, row: Algorithm) -> list[
         store=True,
         id=spec.claim_id,
         label=spec.uri.name,
-        template=_TEMPLATE,
+        template={**TEMPLATE, Attribute.EXTRACTABLE: spec.custody in MAY_LEAVE},
     )
     return [key]
 
 
 def read(key: Any, *, uri: KeyUri) -> Secret:
     """Return what the token says of the secret key object ``key``."""
-    if key[Attribute.KEY_TYPE] is not KeyType.AES or key[Attribute.VALUE_LEN] * 8 != _AES.bits:
+    if key[Attribute.KEY_TYPE] is not KeyType.AES or not _is_long_enough(key):
         raise KeyConflictError(f"{uri} is of an unsupported type", fix="choose another name", uri=str(uri))
     return Secret(
         key=key,
@@ -109,9 +116,17 @@ def read(key: Any, *, uri: KeyUri) -> Secret:
     )
 
 
-def check_value(secret: Secret) -> str:
+def _is_long_enough(key: Any) -> bool:
+    """Say whether the key has 256 bits; where the token forgets that of one unwrapped, its fingerprint vouches for it."""
+    size_bytes = key[Attribute.VALUE_LEN]
+    if not key[Attribute.LOCAL] and size_bytes == quirks(key.session.token).unwrapped_bytes:
+        return True
+    return bool(size_bytes * 8 == _AES.bits)
+
+
+def check_value(key: Any) -> str:
     """Return what tells this key from others and says nothing about it."""
-    return f"aes-256-ecb:{encoding.base64url(bytes(secret.key.encrypt(_CHECK_BLOCK, mechanism=Mechanism.AES_ECB)))}"
+    return f"aes-256-ecb:{encoding.base64url(bytes(key.encrypt(_CHECK_BLOCK, mechanism=Mechanism.AES_ECB)))}"
 
 
 def prove(secret: Secret, *, uri: KeyUri, random: Callable[[int], bytes]) -> None:

@@ -1,4 +1,4 @@
-"""Private keys that leave a token and enter one, wrapped by AES-KWP (RFC 5649); never in the clear.
+"""Keys that leave a token and enter one, wrapped by AES-KWP (RFC 5649); never in the clear.
 
 The wrapping key is a session object: it ends with the call. Every function takes a logged-in session.
 """
@@ -12,16 +12,15 @@ import pkcs11
 from pkcs11.constants import Attribute, ObjectClass
 from pkcs11.mechanisms import KeyType, Mechanism
 
-from keyrung_provisioners import encoding
 from keyrung_provisioners.algorithms import algorithm
 from keyrung_provisioners.api import WrappedKey
-from keyrung_provisioners.backends.pkcs11 import kinds, objects
+from keyrung_provisioners.backends.pkcs11 import kinds, objects, secret_keys
 from keyrung_provisioners.backends.pkcs11.quirks import KNOWN_DATA, KNOWN_KEY, quirks
 from keyrung_provisioners.errors import BackendUnavailableError, KeyConflictError, KeyMissingError, KeyRefusedError
 from keyrung_provisioners.uri import KeyUri
 
 # The library's own template asks a private key to encrypt, wrap and verify, which tokens refuse; DEFAULT leaves it out.
-_UNWRAP_TEMPLATE = {
+_PRIVATE_TEMPLATE = {
     **objects.PRIVATE_TEMPLATE,
     Attribute.ENCRYPT: pkcs11.DEFAULT,
     Attribute.WRAP: pkcs11.DEFAULT,
@@ -31,40 +30,42 @@ NOT_WRAPPED = (pkcs11.KeyUnextractable, pkcs11.KeyNotWrappable)
 
 
 def wrap(session: pkcs11.Session, *, uri: KeyUri, wrapping_key: bytearray) -> WrappedKey:
-    """Return the private key under ``uri``, wrapped inside the token."""
-    pair = objects.read(session, uri=uri)
+    """Return the private or secret key under ``uri``, wrapped inside the token."""
+    found = objects.find(session, uri=uri)
     with _entered(session, wrapping_key) as (key, mechanism):
         try:
-            ciphertext = bytes(key.wrap_key(pair.private, mechanism=mechanism))
+            ciphertext = bytes(key.wrap_key(found.key, mechanism=mechanism))
         except NOT_WRAPPED as error:
             raise KeyRefusedError(
                 f"the token does not let {uri} out", fix="a key is escrowed only if it was declared so", uri=str(uri)
             ) from error
     return WrappedKey(
-        algorithm=pair.algorithm.name,
-        public_key_pem=pair.public_key_pem,
-        claim_id=pair.claim_id,
+        algorithm=found.algorithm.name,
+        fingerprint=found.fingerprint,
+        public_key_pem=found.public_key_pem,
+        claim_id=found.claim_id,
         ciphertext=ciphertext,
     )
 
 
 def lock(session: pkcs11.Session, *, uri: KeyUri) -> None:
-    """Make the private key unextractable; PKCS#11 3.1 section 4.9 lets nobody turn that back."""
-    private = objects.read(session, uri=uri).private
-    if private[Attribute.EXTRACTABLE]:
-        private[Attribute.EXTRACTABLE] = False
+    """Make the key unextractable; PKCS#11 3.1 section 4.9 lets nobody turn that back."""
+    key = objects.find(session, uri=uri).key
+    if key[Attribute.EXTRACTABLE]:
+        key[Attribute.EXTRACTABLE] = False
 
 
 def rehearse(session: pkcs11.Session, *, wrapped: WrappedKey, wrapping_key: bytearray, data: bytes) -> bytes:
-    """Return a signature by the wrapped key, which becomes a session object and ends with this call."""
-    with opened(session, wrapped, wrapping_key) as private:
-        return kinds.sign(private, algorithm(wrapped.algorithm), data)
+    """Return what the wrapped key shows of itself; it becomes a session object and ends with this call."""
+    row = algorithm(wrapped.algorithm)
+    with opened(session, wrapped, wrapping_key) as key:
+        return secret_keys.check_value(key).encode("ascii") if row.symmetric else kinds.sign(key, row, data)
 
 
 def rewrap(session: pkcs11.Session, *, wrapped: WrappedKey, old: bytearray, new: bytearray) -> WrappedKey:
     """Return the key under another wrapping key; it becomes an extractable session object and ends with this call."""
-    with opened(session, wrapped, old, extractable=True) as private, _entered(session, new) as (key, mechanism):
-        return replace(wrapped, ciphertext=bytes(key.wrap_key(private, mechanism=mechanism)))
+    with opened(session, wrapped, old, extractable=True) as inner, _entered(session, new) as (key, mechanism):
+        return replace(wrapped, ciphertext=bytes(key.wrap_key(inner, mechanism=mechanism)))
 
 
 @contextmanager
@@ -73,15 +74,15 @@ def opened(
 ) -> Iterator[Any]:
     """Give the wrapped key as a session object, which ends with the block."""
     with _entered(session, wrapping_key) as (key, mechanism):
-        private = _unwrap(session, key, mechanism, wrapped, label="", store=False, extractable=extractable)
+        inner = _unwrap(session, key, mechanism, wrapped, label="", store=False, extractable=extractable)
         try:
-            yield private
+            yield inner
         finally:
-            private.destroy()
+            inner.destroy()
 
 
 def restore(session: pkcs11.Session, *, uri: KeyUri, wrapped: WrappedKey, wrapping_key: bytearray) -> None:
-    """Put the wrapped key and its public half under ``uri``; half a pair of the same key is replaced."""
+    """Put the wrapped key under ``uri``, a pair with its public half; half a pair of the same key is replaced."""
     if _stands_already(session, uri, wrapped):
         return
     for entry in objects.entries(session, uri.name):
@@ -91,6 +92,8 @@ def restore(session: pkcs11.Session, *, uri: KeyUri, wrapped: WrappedKey, wrappi
     row = algorithm(wrapped.algorithm)
     with _entered(session, wrapping_key) as (key, mechanism):
         _unwrap(session, key, mechanism, wrapped, label=uri.name, store=True)
+    if wrapped.public_key_pem is None:
+        return
     session.create_object(
         {
             **objects.PUBLIC_TEMPLATE,
@@ -106,10 +109,10 @@ def restore(session: pkcs11.Session, *, uri: KeyUri, wrapped: WrappedKey, wrappi
 
 def _stands_already(session: pkcs11.Session, uri: KeyUri, wrapped: WrappedKey) -> bool:
     try:
-        pair = objects.read(session, uri=uri)
+        found = objects.find(session, uri=uri)
     except KeyMissingError:
         return False
-    if encoding.thumbprint(pair.public_key_pem) != encoding.thumbprint(wrapped.public_key_pem):
+    if found.fingerprint != wrapped.fingerprint:
         raise _conflict(uri)
     return True
 
@@ -128,16 +131,22 @@ def _unwrap(
     store: bool,
     extractable: bool = False,
 ) -> Any:
+    row = algorithm(wrapped.algorithm)
+    kind, template = (
+        (ObjectClass.SECRET_KEY, secret_keys.TEMPLATE)
+        if row.symmetric
+        else (ObjectClass.PRIVATE_KEY, _PRIVATE_TEMPLATE)
+    )
     try:
         return key.unwrap_key(
-            ObjectClass.PRIVATE_KEY,
-            kinds.key_type(algorithm(wrapped.algorithm)),
+            kind,
+            kinds.key_type(row),
             wrapped.ciphertext,
             mechanism=mechanism,
             id=wrapped.claim_id,
             label=label,
             store=store,
-            template={**_UNWRAP_TEMPLATE, Attribute.EXTRACTABLE: extractable},
+            template={**template, Attribute.EXTRACTABLE: extractable},
         )
     except quirks(session.token).not_opened as error:
         raise KeyRefusedError(
