@@ -94,7 +94,7 @@ def token_objects(project: Project) -> list[str]:
     found, kind = [], ""
     for line in pkcs11_tool(project, "--list-objects").splitlines():
         if line and not line.startswith(" "):
-            kind = "private" if line.startswith("Private Key") else "public"
+            kind = line.partition(" ")[0].lower()
         elif line.strip().startswith("label:"):
             found.append(f"{kind} {line.partition(':')[2].strip()}")
     return sorted(found)

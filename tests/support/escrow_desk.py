@@ -40,11 +40,11 @@ class Desk:
             found.append(made["recipient"])
         return found
 
-    def create(self, recipients: Sequence[str], *more: str) -> tuple[int, Any]:
+    def create(self, recipients: Sequence[str], *more: str, purpose: str = "policy-signing") -> tuple[int, Any]:
         """Escrow the key with a threshold of two."""
         named = [part for recipient in recipients for part in ("--recipient", recipient)]
         return self.run(
-            "escrow", "create", self.uri, "--purpose", "policy-signing", "--threshold", "2", *named, *self.access, *more
+            "escrow", "create", self.uri, "--purpose", purpose, "--threshold", "2", *named, *self.access, *more
         )
 
     def open(self, envelope: str, *numbers: int) -> list[str]:

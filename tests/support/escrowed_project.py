@@ -16,8 +16,8 @@ from keyrung_provisioners.api import Purpose
 vault = KeyVault("vault", uri="pkcs11:token=keyrung")
 custodians = [Custodian(name, recipient=recipient) for name, recipient in {custodians}.items()]
 escrow = Escrow("escrow", threshold={threshold}, custodians=custodians, folder="{folder}")
-Key("key", vault=vault.uri, key_name="policy-signing-one", purpose=Purpose.POLICY_SIGNING, generation={generation},
-    escrow={escrow}, deletion_protection={protected})
+Key("key", vault=vault.uri, key_name="policy-signing-one", purpose=Purpose("{purpose}"), algorithm="{algorithm}",
+    generation={generation}, escrow={escrow}, deletion_protection={protected})
 """
 URI = "pkcs11:token=keyrung;object=policy-signing-one"
 
@@ -27,6 +27,8 @@ class EscrowedProject:
     """A project, and what its program says of custodians."""
 
     project: Project
+    purpose: str = "policy-signing"
+    algorithm: str = "P-256"
 
     def custodians(self, *names: str) -> dict[str, str]:
         """Make a key for each of ``names`` and return the recipients."""
@@ -54,6 +56,8 @@ class EscrowedProject:
             generation=generation,
             escrow="escrow" if escrowed else None,
             protected=protected,
+            purpose=self.purpose,
+            algorithm=self.algorithm,
         )
         (self.project.root / "infra" / "__main__.py").write_text(text)
 

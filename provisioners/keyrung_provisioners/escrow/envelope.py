@@ -220,18 +220,19 @@ def _check_whole(envelope: Envelope, file: _File) -> None:
         raise StrictFormError("two shares are sealed to one recipient")
     for share in envelope.shares:
         parse_recipient(share.recipient)
-    size = len(envelope.key.wrapped.ciphertext)
-    if size % _KWP_BLOCK_BYTES or size < 2 * _KWP_BLOCK_BYTES:
-        raise StrictFormError("its wrapped key has no AES-KWP length")
-    _check_public_half(envelope.key.wrapped)
+    _check_wrapped(envelope.key.wrapped)
     if str(envelope.key.uri) != file.key.uri:
         raise StrictFormError("its key URI is not in canonical form")
 
 
-def _check_public_half(wrapped: WrappedKey) -> None:
-    """A pair proves itself by its public half, which must be there; a symmetric key has none, and must not show one."""
-    pem = wrapped.public_key_pem
-    if algorithm(wrapped.algorithm).symmetric != (pem is None):
+def _check_wrapped(wrapped: WrappedKey) -> None:
+    """Check that the key is of the kind that it says: a pair has a public half, and a symmetric key one length."""
+    row, size, pem = algorithm(wrapped.algorithm), len(wrapped.ciphertext), wrapped.public_key_pem
+    if size % _KWP_BLOCK_BYTES or size < 2 * _KWP_BLOCK_BYTES:
+        raise StrictFormError("its wrapped key has no AES-KWP length")
+    if row.symmetric and size != (row.bits or 0) // 8 + _KWP_BLOCK_BYTES:
+        raise StrictFormError("its wrapped key is not as long as such a key")
+    if row.symmetric != (pem is None):
         raise StrictFormError("it has a public key for a symmetric key, or none for a pair")
     if pem is not None and encoding.thumbprint(pem) != wrapped.fingerprint:
         raise StrictFormError("its public key does not have the recorded fingerprint")

@@ -11,6 +11,7 @@ from pulumi.provider.experimental.provider import CheckRequest, CheckResponse, C
 from pulumi.runtime.rpc import UNKNOWN as UNKNOWN_ON_THE_WIRE
 from support.provider_inputs import EVERY_INPUT, GIVEN, INPUTS, OPTIONAL, PLAN, RECIPIENTS, UNKNOWN, given, urn, values
 
+from keyrung_infra.provider import key_escrow
 from keyrung_infra.provider.provider import KeyrungProvider
 
 _WRONG_TYPE = {str: 5, int: "five", bool: "yes", list: [5], type(None): "an escrow"}
@@ -151,11 +152,6 @@ def test_a_secret_input_stays_secret(provider: KeyrungProvider) -> None:
             },
             "pkcs11:token=t;object=share is in the vault of the key whose escrow it would share in",
         ),
-        (
-            "Key",
-            {"vault": "pkcs11:token=t", "escrow": PLAN},
-            "a key of AES-256 cannot be escrowed",
-        ),
         ("Escrow", {"threshold": 1}, "1 of 3 shares is no quorum"),
         ("Escrow", {"custodians": [*RECIPIENTS[:2], RECIPIENTS[2][:-1]]}, "recipient text is mistyped: copy it whole"),
         ("Escrow", {"custodians": [*RECIPIENTS[:2], "transit:name=x;mount=m"]}, "write transit:mount=m;name=x"),
@@ -176,6 +172,19 @@ def test_a_wrong_input_is_refused_with_the_reason(
     reasons = _reasons(_check(provider, resource, given(resource, **changed)))
     assert reason in " ".join(reasons)
     assert "1234" not in " ".join(reasons)
+
+
+@pytest.mark.parametrize("purpose", ["credential-seed", "kek"])
+def test_a_key_that_seals_in_a_token_may_be_escrowed_and_without_it_the_preview_says_what_that_means(
+    provider: KeyrungProvider, purpose: str
+) -> None:
+    sealing = {"vault": "pkcs11:token=t", "purpose": purpose}
+    assert _reasons(_check(provider, "Key", given("Key", **sealing, escrow=PLAN))) == []
+    (told,) = key_escrow.advice(given("Key", **sealing))
+    assert f"This {purpose} key has no escrow and never leaves its token" in told
+    assert "whoever loses the token loses all that the key sealed" in told
+    assert key_escrow.advice(given("Key", **sealing, escrow=PLAN)) == []
+    assert key_escrow.advice(given("Key", purpose=purpose)) == []  # Transit
 
 
 @pytest.mark.parametrize("setting", ["pkcs11Pin", "transitToken", "transitSecretId", "softwarePassphrase"])

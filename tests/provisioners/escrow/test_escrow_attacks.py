@@ -124,6 +124,8 @@ _EDITS: dict[str, Any] = {
     "odd wrapped length": lambda d: d["wrapped"].update(ciphertext="AAAA"),
     "other fingerprint": lambda d: d["key"].update(fingerprint="x"),
     "no public key": lambda d: d["key"].update(public_key_pem="x"),
+    "public key left out": lambda d: d["key"].pop("public_key_pem"),
+    "passed off as a symmetric key": lambda d: (d["key"].pop("public_key_pem"), d["key"].update(algorithm="AES-256")),
     "secret in the URI": lambda d: d["key"].update(uri=d["key"]["uri"] + "?pin-value=1"),
     "other purpose": lambda d: d["key"].update(purpose="everything"),
     "generation zero": lambda d: d["key"].update(generation=0),

@@ -18,6 +18,11 @@ from keyrung_provisioners.states import KeyState
 from keyrung_provisioners.uri import KeyUri
 
 
+@pytest.fixture(params=["P-256", "AES-256"])
+def site(request: pytest.FixtureRequest, site: Site) -> Site:
+    return replace(site, algorithm=request.param)
+
+
 class _CrashError(Exception):
     """Stands for the end of the process."""
 

@@ -117,7 +117,7 @@ def read(key: Any, *, uri: KeyUri) -> Secret:
 
 
 def _is_long_enough(key: Any) -> bool:
-    """Say whether the key has 256 bits; where the token forgets that of one unwrapped, its fingerprint vouches for it."""
+    """Say whether the key has 256 bits; of one unwrapped, some tokens forget that, and its fingerprint vouches."""
     size_bytes = key[Attribute.VALUE_LEN]
     if not key[Attribute.LOCAL] and size_bytes == quirks(key.session.token).unwrapped_bytes:
         return True
