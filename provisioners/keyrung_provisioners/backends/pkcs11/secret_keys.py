@@ -106,7 +106,7 @@ def generate(session: pkcs11.Session, *, spec: KeySpec, row: Algorithm) -> list[
 
 def read(key: Any, *, uri: KeyUri) -> Secret:
     """Return what the token says of the secret key object ``key``."""
-    if key[Attribute.KEY_TYPE] is not KeyType.AES or not _is_long_enough(key):
+    if key[Attribute.KEY_TYPE] is not KeyType.AES or not _has_256_bits(key):
         raise KeyConflictError(f"{uri} is of an unsupported type", fix="choose another name", uri=str(uri))
     return Secret(
         key=key,
@@ -116,8 +116,8 @@ def read(key: Any, *, uri: KeyUri) -> Secret:
     )
 
 
-def _is_long_enough(key: Any) -> bool:
-    """Say whether the key has 256 bits; of one unwrapped, some tokens forget that, and its fingerprint vouches."""
+def _has_256_bits(key: Any) -> bool:
+    """Say whether it does; of a key that was unwrapped some tokens forget that, and its fingerprint vouches for it."""
     size_bytes = key[Attribute.VALUE_LEN]
     if not key[Attribute.LOCAL] and size_bytes == quirks(key.session.token).unwrapped_bytes:
         return True
