@@ -51,6 +51,14 @@ class Stores:
             return root, {}
 
 
+def _from_here(name: str, value: str) -> str:
+    """Return an option with its path made absolute: what is typed starts here, what the stack says at the project."""
+    if name == "transitCaFile":
+        return str(Path.cwd() / value)
+    kind, separator, path = value.partition(":")
+    return f"file:{Path.cwd() / path}" if separator and kind == "file" else value
+
+
 def store_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give ``command`` the options, as one argument ``stores``."""
 
@@ -59,7 +67,7 @@ def store_options(command: Callable[..., Any]) -> Callable[..., Any]:
         named = {
             name: kwargs.pop(option.removeprefix("--").replace("-", "_")) for name, (option, _) in _OPTIONS.items()
         }
-        given = {name: value for name, value in named.items() if value is not None}
+        given = {name: _from_here(name, value) for name, value in named.items() if value is not None}
         return command(*args, stores=Stores(stack=stack, given=given), **kwargs)
 
     decorated: Callable[..., Any] = with_stores

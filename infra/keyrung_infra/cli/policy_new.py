@@ -8,6 +8,8 @@ from keyrung_infra.cli.policy_common import CATALOG, finish, json_option, policy
 from keyrung_infra.cli.policy_render import PARAMETERS_SUFFIX, TEMPLATE_SUFFIX, rendered_policy
 from keyrung_infra.errors import InfraError
 from keyrung_policies import library
+from keyrung_policies.compile import compile_path
+from keyrung_policies.errors import PolicyErrors
 
 
 @click.command("new")
@@ -37,6 +39,20 @@ def command(*, name: str | None, environment: str, as_template: bool, folder: Pa
     template = target / f"{name}{TEMPLATE_SUFFIX}"
     next_step = f"render {template} --environment prod" if as_template else f"test {target}"
     click.echo(f"Change it as you need, then run `keyrung policy {next_step}`.", err=True)
+    if not as_template and not _compiles(target):
+        click.echo(
+            f"It does not fit beside what is in {target} yet: mend what `keyrung policy check {target}` names,"
+            " or remove it and start in another --folder.",
+            err=True,
+        )
+
+
+def _compiles(folder: Path) -> bool:
+    try:
+        compile_path(folder)
+    except PolicyErrors:
+        return False
+    return True
 
 
 def _texts(name: str, environment: str, *, as_template: bool) -> dict[str, str]:

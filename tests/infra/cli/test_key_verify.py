@@ -142,6 +142,20 @@ def test_a_missing_key_and_two_halves_that_do_not_belong_together_are_named(
     assert (code, _differing(verdict)) == (1, {"key": ("present", "missing")})
 
 
+def test_a_path_that_is_typed_starts_where_it_is_typed(softhsm_token: SoftHsmToken, tmp_path: Path) -> None:
+    with raw_session(softhsm_token) as session:
+        generate_raw(session, "good", {})
+    settings, below = softhsm_token.settings(), tmp_path / "below"
+    below.mkdir()
+    (tmp_path / "Pulumi.yaml").write_text("name: test\n")
+    (below / "pin").write_text(softhsm_token.pin)
+    uri = f"pkcs11:token={softhsm_token.label};object=good"
+    access = ("--module", settings["pkcs11Module"], "--pin", "file:pin")
+    command = [KEYRUNG, "key", "verify", uri, *_EXPECTED, *access, "--json"]
+    done = subprocess.run(command, cwd=below, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, json.loads(done.stdout)["ok"]) == (0, True)
+
+
 def test_a_store_that_cannot_be_asked_is_an_error_and_no_verdict(softhsm_token: SoftHsmToken, verify: Verify) -> None:
     code, answer = verify("good", "--pin", "file:nowhere")
     assert code == 1

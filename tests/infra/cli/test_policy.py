@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -202,6 +203,15 @@ def test_new_policy_of_the_library_is_ready_to_test(run: Run, project: Path) -> 
     assert run("test", "--strict")[0] == 0
     code, _, err = run("new", "payments")
     assert (code, "exists already" in err) == (1, True)
+
+
+def test_new_policy_beside_another_one_of_the_same_names_says_so(run: Run, project: Path) -> None:
+    assert "does not fit" not in run("new", "payments", "--folder", "apart")[2]
+    shutil.copytree(CATALOG, project / "policies" / "catalog")
+    code, out, err = run("new", "payments")
+    assert (code, out) == (0, "policies/catalog/payments.yaml\n")
+    assert "does not fit beside what is in policies/catalog yet" in err
+    assert run("check")[0] == 1
 
 
 def test_template_is_rendered_per_environment_and_compared(run: Run, project: Path) -> None:
