@@ -17,6 +17,7 @@ from keyrung_policies.model import (
     DEFAULT_TEXT_CHARS,
     FACTORS,
     MAX_INTEGER,
+    MAX_LEVELS,
     MAX_SET_ITEMS,
     MAX_TEXT_CHARS,
     SLUG_PATTERN,
@@ -133,6 +134,14 @@ def check_level_order(declarations: Declarations, findings: Findings) -> None:
     """Note what keeps the levels of all files from being an order with joins."""
     levels = declarations.good_levels()
     if len(levels) < len(declarations.levels):
+        return
+    if len(levels) > MAX_LEVELS:
+        first_place = min(
+            (declarations.places["level", name] for name in levels), key=lambda place: (place.file, place.line)
+        )
+        findings.add(
+            first_place, "too-many-levels", f"there are {len(levels)} levels", f"declare at most {MAX_LEVELS} levels"
+        )
         return
     problems = level_problems(levels)
     for found in problems:

@@ -21,6 +21,8 @@ MAX_ACTION_CHARS = 128
 DEFAULT_TEXT_CHARS = 256
 MAX_TEXT_CHARS = 4096
 MINUTES_PER_DAY = 24 * 60
+# Most levels of a policy: frameworks name three or four, and every pair must be compared.
+MAX_LEVELS = 64
 # Most items a list-valued attribute may hold, and what it may hold unless its declaration says otherwise.
 MAX_SET_ITEMS = 1024
 DEFAULT_SET_ITEMS = 64
@@ -242,7 +244,7 @@ class Document(Record, frozen=True, kw_only=True):
 
     keyrung: Literal["policy/v1"]
     attributes: dict[AttributeName, Attribute]
-    levels: dict[Slug, Level]
+    levels: Annotated[dict[Slug, Level], Meta(max_length=MAX_LEVELS)]
     rules: Annotated[dict[Slug, Rule], Meta(min_length=1)]
 
 

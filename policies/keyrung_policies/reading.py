@@ -211,15 +211,16 @@ def read_items(node: Node, findings: Findings) -> tuple[Node, ...] | None:
 
 def each(reader: Callable[[Node, Findings], T | None], nodes: Items[Node], findings: Findings) -> tuple[T, ...] | None:
     """Return all items, each once; None when any is wrong."""
-    values: list[T] = []
+    # In the order of the file, and found without a scan: a file has room for 100,000 items.
+    values: dict[T, None] = {}
     for node in nodes:
         value = reader(node, findings)
         if value is None:
             continue
         if value in values:
             findings.add(node.place, "duplicate-item", "the same item stands twice in this list", "keep one of them")
-        values.append(value)
-    return tuple(values) if len(set(values)) == len(nodes) else None
+        values[value] = None
+    return tuple(values) if len(values) == len(nodes) else None
 
 
 def list_of(reader: Callable[[Node, Findings], T | None]) -> Callable[[Node, Findings], tuple[T, ...] | None]:

@@ -17,6 +17,7 @@ from keyrung_policies.model import (
     MAX_ACTION_CHARS,
     MAX_BATCH_COUNT,
     MAX_INTEGER,
+    MAX_LEVELS,
     MAX_SET_ITEMS,
     MAX_TEXT_CHARS,
     ORDERINGS,
@@ -39,7 +40,7 @@ def policy_schema() -> Schema:
             required={"keyrung": {"const": "policy/v1"}, "default": {"const": "deny"}},
             optional={
                 "attributes": _named(ATTRIBUTE_PATTERN, 128, _ref("attribute")),
-                "levels": _named(SLUG_PATTERN, 64, _ref("level")),
+                "levels": {**_named(SLUG_PATTERN, 64, _ref("level")), "maxProperties": MAX_LEVELS},
                 "rules": _list(_ref("rule")),
                 "cases": _list(_ref("case")),
                 "invariants": _list(_ref("invariant")),

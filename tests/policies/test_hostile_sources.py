@@ -2,13 +2,17 @@
 
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keyrung_policies.bundle import policy_digest
 from keyrung_policies.compile import compile_texts
-from keyrung_policies.errors import PolicyErrors, SourceError
+from keyrung_policies.errors import Place, PolicyErrors, SourceError
+from keyrung_policies.model import MAX_LEVELS
 from keyrung_policies.policy_set import PolicySet
+from keyrung_policies.reading import Findings, each
+from keyrung_policies.source import Scalar
 
 SAMPLE = (Path(__file__).parents[2] / "policies" / "catalog" / "bank.yaml").read_text()
 FRAGMENTS = st.sampled_from(
@@ -53,3 +57,29 @@ def test_sample_policy_with_pieces_cut_out_and_put_in_gives_places(edits: list[t
     for position, cut, piece in edits:
         text = text[:position] + piece + text[position + cut :]
     compiles_or_names_places(text.encode())
+
+
+def test_a_file_full_of_one_list_is_read_in_proportion_to_its_length() -> None:
+    calls = 0
+
+    class Counted(int):
+        def __eq__(self, other: object) -> bool:
+            nonlocal calls
+            calls += 1
+            return int.__eq__(self, other)
+
+        __hash__ = int.__hash__
+
+    place = Place(file="policy.yaml", line=1, column=1)
+    nodes = [Scalar(place=place, kind="integer", raw=str(number), value=number) for number in range(2000)]
+    read = each(lambda node, _: Counted(node.value if isinstance(node, Scalar) else 0), nodes, Findings())
+    assert read == tuple(range(2000))
+    assert calls <= 2 * len(nodes)
+
+
+def test_more_levels_than_anybody_compares_are_refused_before_they_are_compared() -> None:
+    levels = "".join(f"  l{number}: {{acr: a{number}, any_of: [[otp]]}}\n" for number in range(MAX_LEVELS + 1))
+    rules = "rules:\n  - {id: ok, actions: [read], allow: true}\n"
+    with pytest.raises(PolicyErrors) as refused:
+        compile_texts({"policy.yaml": f"keyrung: policy/v1\ndefault: deny\nlevels:\n{levels}{rules}".encode()})
+    assert [(error.id, error.line) for error in refused.value.errors] == [("too-many-levels", 4)]

@@ -1,5 +1,6 @@
 """Where a version of a policy comes from: a file, a folder, or a git revision."""
 
+import os
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,29 +25,52 @@ class Version:
 def read_version(source: str | None) -> Version:
     """Return the policy at a path or in a git revision; None means the project's catalogue as it is on disk.
 
-    A revision is written as for git: `main`, `HEAD~1`, or with a path as in `main:policies/catalog`. What exists as a
-    path is a path.
+    A revision is written as for git: `main`, `HEAD~1`, or with a path as in `main:policies/catalog`.
 
     Raises:
         PolicyErrors: With every mistake of every file.
-        InfraError: It is neither a path nor a revision.
+        InfraError: It is neither a path nor a revision, or both: a file named `main` must not stand in for the branch.
     """
     if source is None or Path(source).exists():
+        if source is not None and _is_revision(source):
+            raise InfraError(
+                f"{source} is both a path and a git revision",
+                fix=f"write ./{source} for the path, or for the revision a name that no file has, as {source}~0",
+            )
         path = policy_path(None if source is None else Path(source))
         return Version(name=str(path), compiled=compile_path(path))
     revision, colon, inside = source.partition(":")
-    top = Path(_git(Path.cwd(), "rev-parse", "--show-toplevel", source=source).decode().strip())
-    folder = inside if colon else (find_root() / CATALOG).resolve().relative_to(top.resolve()).as_posix()
-    commit = _git(top, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}", source=source)
-    return Version(
-        name=f"{revision}:{folder}", compiled=compile_texts(_texts(top, commit.decode().strip(), folder, source))
-    )
+    top = Path(os.fsdecode(_git(Path.cwd(), "rev-parse", "--show-toplevel", source=source)).removesuffix("\n"))
+    folder = inside if colon else _catalog_within(top)
+    commit = _commit(top, revision, source)
+    return Version(name=f"{revision}:{folder}", compiled=compile_texts(_texts(top, commit, folder, source)))
+
+
+def _is_revision(source: str) -> bool:
+    """Return whether git knows what exists as a path by this name, too; a change could bring such a path with it."""
+    try:
+        _commit(Path.cwd(), source.partition(":")[0], source)
+    except InfraError:
+        return False
+    return True
+
+
+def _commit(folder: Path, revision: str, source: str) -> str:
+    wanted = f"{revision}^{{commit}}"
+    return _git(folder, "rev-parse", "--verify", "--quiet", "--end-of-options", wanted, source=source).decode().strip()
+
+
+def _catalog_within(top: Path) -> str:
+    catalog = (find_root() / CATALOG).resolve()
+    if not catalog.is_relative_to(top.resolve()):
+        raise InfraError(f"{catalog} is not in the git repository {top}", fix="name the folder, as REV:PATH")
+    return catalog.relative_to(top.resolve()).as_posix()
 
 
 def _texts(top: Path, commit: str, inside: str, source: str) -> dict[str, bytes]:
     # A path that ends in a slash lists what is in the folder, otherwise git answers with the folder itself.
     within = inside if inside.endswith(".yaml") else f"{inside.rstrip('/')}/"
-    listed = _git(top, "ls-tree", "-z", "--name-only", commit, "--", within, source=source).decode()
+    listed = os.fsdecode(_git(top, "ls-tree", "-z", "--name-only", commit, "--", within, source=source))
     names = [name for name in listed.split("\0") if name.endswith((".yaml", ".yml"))]
     if not names:
         raise InfraError(f"there is no policy file at {source}", fix="give a path that holds *.yaml files as REV:PATH")

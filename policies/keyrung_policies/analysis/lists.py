@@ -87,7 +87,8 @@ class ListSpace:
 
     @cached_property
     def _flags(self) -> dict[str, Formula]:
-        return {item: flag(f"{self.name} has {item}") for item in self._items}
+        # By number: the solver reads a name up to its first NUL only, so items could share one.
+        return {item: flag(f"{self.name} has item {position}") for position, item in enumerate(self._items)}
 
     @cached_property
     def _items(self) -> dict[str, tuple[bool, ...]]:

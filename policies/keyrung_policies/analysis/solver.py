@@ -22,6 +22,8 @@ Model: TypeAlias = Any
 TRUE: Formula = z3.BoolVal(True)
 FALSE: Formula = z3.BoolVal(False)
 _MILLISECONDS = 1000
+# The solver counts its milliseconds in 32 bits.
+_MAX_WAIT_SECONDS = 24 * 60 * 60
 # z3's objects share one context, which is not safe to use from two threads.
 _IN_USE = threading.RLock()
 
@@ -39,10 +41,11 @@ class Deadline:
 
     def left_milliseconds(self) -> int:
         """Return what is left; raises `UndecidedError` once nothing is."""
-        left = int((self.ends - self.clock()) * _MILLISECONDS)
-        if left <= 0:
+        left_seconds = self.ends - self.clock()
+        # No number is over neither: so it counts as over.
+        if not left_seconds * _MILLISECONDS >= 1:
             raise UndecidedError
-        return left
+        return int(min(left_seconds, _MAX_WAIT_SECONDS) * _MILLISECONDS)
 
 
 def deadline(timeout_seconds: float, clock: Callable[[], float] = time.monotonic) -> Deadline:

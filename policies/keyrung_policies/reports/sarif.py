@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import PurePath
+from urllib.parse import quote
 
 from keyrung_policies.analysis.differences import Difference, PolicyDiff
 from keyrung_policies.analysis.strength import Verdict
@@ -11,6 +12,8 @@ from keyrung_policies.reports.wording import because, decision_words, effects, r
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/os/schemas/sarif-schema-2.1.0.json"
 VERSION = "2.1.0"
+
+_LITERALS = str.maketrans({"{": "{{", "}": "}}", "[": "\\[", "]": "\\]", "\\": "\\\\"})
 
 # Result kind -> what it says, and the level it is shown at (section 3.27.10).
 _DIFF_RULES: dict[str, tuple[str, str]] = {
@@ -75,11 +78,12 @@ def _result(rule: str, message: str, place: Place, level: str | None = None) -> 
     return {
         "ruleId": rule,
         "level": level or _DIFF_RULES[rule][1],
-        "message": {"text": message},
+        "message": {"text": _literal(message)},
         "locations": [
             {
                 "physicalLocation": {
-                    "artifactLocation": {"uri": PurePath(place.file).as_posix()},
+                    # Any character a file name can have, a colon too, is part of the path (section 3.4.3, RFC 3986).
+                    "artifactLocation": {"uri": quote(PurePath(place.file).as_posix())},
                     "region": {"startLine": place.line, "startColumn": place.column},
                 }
             }
@@ -87,6 +91,11 @@ def _result(rule: str, message: str, place: Place, level: str | None = None) -> 
         # What is the same finding in the next run, whatever moved in between (section 3.27.17).
         "partialFingerprints": {"message/v1": hashlib.sha256(f"{rule}\n{message}".encode()).hexdigest()},
     }
+
+
+def _literal(text: str) -> str:
+    """Return a message that shows as this text, without a placeholder (section 3.11.5) or a link (section 3.11.6)."""
+    return text.translate(_LITERALS)
 
 
 def _log(results: Sequence[dict[str, object]], rules: Mapping[str, tuple[str, str]], version: str) -> dict[str, object]:

@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 from keyrung_infra.cli import policy_diff, policy_prove
 from keyrung_infra.cli.main import run
+from keyrung_infra.errors import InfraError
 
 POLICY = """\
 keyrung: policy/v1
@@ -63,6 +64,27 @@ def test_a_weakening_ends_with_1_where_that_is_asked_for(repository: Path, base:
 def test_a_revision_is_found_from_a_folder_inside(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(repository / "policies")
     assert diff("main", "--fail-on", "weaker")[0] == 1
+
+
+@pytest.mark.parametrize("source", ["main", "main:policies/catalog"])
+def test_a_path_cannot_stand_in_for_the_revision_of_its_name(repository: Path, source: str) -> None:
+    shadow = repository / source
+    shadow.mkdir(parents=True)
+    (shadow / "pay.yaml").write_text(WEAKER)
+    with pytest.raises(InfraError, match="both a path and a git revision"):
+        diff(source, "--fail-on", "weaker")
+    assert diff(f"./{source}", "--fail-on", "weaker")[0] == 0
+    assert diff("main~0", "--fail-on", "weaker")[0] == 1
+
+
+def test_a_catalogue_outside_the_repository_is_told_in_a_sentence(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inner = repository / "inner"
+    subprocess.run(["git", "init", "--initial-branch=main", str(inner)], check=True, capture_output=True)
+    monkeypatch.chdir(inner)
+    with pytest.raises(InfraError, match="is not in the git repository"):
+        diff("main")
 
 
 def test_the_other_direction_is_stronger_and_stops_only_where_any_change_does(repository: Path) -> None:

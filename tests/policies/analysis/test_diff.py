@@ -162,6 +162,22 @@ def test_a_list_is_compared_by_what_it_has() -> None:
     assert shown == {"allow": ("owner",), "deny": ("admin",)}
 
 
+def test_items_that_differ_behind_a_nul_are_told_apart() -> None:
+    rules = """
+    - {{id: a, actions: [read], allow: true}}
+    - {{id: b, actions: [read], when: {{subject.roles: {{has: "x\\0{0}"}}}}, deny: true}}
+    """
+    assert compared(rules.format("a"), rules.format("b")).verdict is Verdict.BOTH
+
+
+@pytest.mark.parametrize(
+    ("timeout_seconds", "verdict"), [(float("nan"), Verdict.UNDECIDED), (float("inf"), Verdict.WEAKER)]
+)
+def test_a_time_that_never_ends_or_is_no_number_ends_in_a_verdict(timeout_seconds: float, verdict: Verdict) -> None:
+    weaker = compiled(GUARDED.replace("100", "200")).policy
+    assert diff(compiled(GUARDED).policy, weaker, timeout_seconds=timeout_seconds).verdict is verdict
+
+
 def test_an_attribute_that_is_no_longer_needed_is_weaker_for_requests_without_it() -> None:
     base = "- {id: a, actions: [read], when: {any: [{signal.odd: true}, {signal.odd: false}]}, allow: true}"
     shown = only(compared(base, "- {id: a, actions: [read], allow: true}"))

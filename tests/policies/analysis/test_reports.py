@@ -16,6 +16,7 @@ from keyrung_policies.analysis.diff import diff
 from keyrung_policies.analysis.differences import PolicyDiff
 from keyrung_policies.analysis.lints import LINTS, lint
 from keyrung_policies.compile import Compiled
+from keyrung_policies.errors import Place
 from keyrung_policies.reports.document import diff_document
 from keyrung_policies.reports.markdown import code, diff_markdown
 from keyrung_policies.reports.page import diff_page
@@ -93,6 +94,22 @@ def test_the_fingerprint_of_a_finding_outlives_moved_lines() -> None:
     )
     assert one["locations"] != other["locations"]
     assert one["partialFingerprints"] == other["partialFingerprints"]
+
+
+def test_no_text_of_a_policy_becomes_a_link_or_a_placeholder_of_sarif() -> None:
+    rule = '- {id: bad, actions: [x.read], when: {resource.path: "[here](evil.example) {0}"}, allow: true}\n'
+    longer = HEAD.replace("max_length: 20", "max_length: 200")
+    after = compiled(RULES + rule, head=longer)
+    found = diff(compiled(RULES, head=longer).policy, after.policy)
+    text = sarif_results(diff_sarif(found, places=after.rule_places, version="1.2.3"))[0]["message"]["text"]
+    assert r"\[here\](evil.example) {{0}}" in text
+
+
+def test_a_place_in_sarif_is_a_relative_address_whatever_the_file_is_called() -> None:
+    places = {"large": Place(file="data:x y/a#b.yaml", line=1, column=1)}
+    (result,) = sarif_results(diff_sarif(changed(("max_age: 5m", "max_age: 9m"))[0], places=places, version="1.2.3"))
+    uri = result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"]
+    assert uri == "data%3Ax%20y/a%23b.yaml"
 
 
 def test_lint_findings_are_a_sarif_log_too() -> None:
