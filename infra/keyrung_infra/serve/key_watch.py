@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from keyrung_provisioners.api import Purpose
 from keyrung_provisioners.errors import BackendUnavailableError, KeyRefusedError
 from keyrung_provisioners.states import KeyState
 from keyrung_provisioners.uri import KeyUri
@@ -21,6 +22,7 @@ SELECT (SELECT max(position) FROM events),
        coalesce((SELECT state FROM keys WHERE uri = ?1 AND generation = ?2 AND state <> 'destroyed'),
                 (SELECT state FROM keys WHERE uri = ?1 AND generation = ?2 LIMIT 1))
 """
+_PURPOSE = "SELECT DISTINCT purpose FROM keys WHERE uri = ?1 AND generation = ?2"
 _NEWEST = "SELECT max(position) FROM events"
 # A key that was ever compromised counts no more after its destruction either.
 _COUNTING = """
@@ -69,6 +71,17 @@ class KeyWatch:
         if state not in allowed:
             raise KeyRefusedError(
                 f"{uri} is {state}", fix=f"use a key that is {' or '.join(allowed)}", uri=str(uri), state=state
+            )
+
+    def require_purpose(self, uri: KeyUri, generation: int, purpose: Purpose) -> None:
+        """Raise `KeyRefusedError` unless the key was made for ``purpose`` alone (SP 800-57 part 1, 5.2)."""
+        made_for = {found for (found,) in self._ask(_PURPOSE, str(uri), generation)}
+        if made_for != {purpose.value}:
+            known = f"for {' and '.join(sorted(made_for))}" if made_for else "not in the inventory"
+            raise KeyRefusedError(
+                f"{uri} is configured for {purpose} and is {known}",
+                fix="declare a key of that purpose, and run `pulumi up`",
+                uri=str(uri),
             )
 
     def counts(self, thumbprint: str) -> bool:

@@ -9,7 +9,7 @@ from keyrung_infra.errors import InfraError
 from keyrung_infra.serve.key_watch import KeyWatch
 from keyrung_infra.serve.settings import SealingKey, Settings, SigningKey
 from keyrung_policies import jws
-from keyrung_provisioners.api import Capability, KeyManager, Sealing, Signing
+from keyrung_provisioners.api import Capability, KeyManager, Purpose, Sealing, Signing
 from keyrung_provisioners.registry import open_manager
 from keyrung_provisioners.states import KeyState
 from keyrung_provisioners.uri import KeyUri
@@ -68,9 +68,10 @@ class ProvisionedSealer:
         return self.sealing.open(self.uri, sealed, context=context)
 
 
-def open_signer(key: SigningKey, manager: KeyManager, watch: KeyWatch) -> ProvisionedSigner:
+def open_signer(key: SigningKey, purpose: Purpose, manager: KeyManager, watch: KeyWatch) -> ProvisionedSigner:
     """Return the signer for ``key``; of an active one the store must hold exactly the declared public key."""
     uri = KeyUri.parse(key.uri)
+    watch.require_purpose(uri, key.generation, purpose)
     if Capability.SIGNING not in manager.capabilities:
         raise InfraError(f"{uri} cannot sign", fix="declare a signing key in the stack")
     members = public_members(key.jwk)
@@ -98,6 +99,7 @@ def open_signer(key: SigningKey, manager: KeyManager, watch: KeyWatch) -> Provis
 def open_sealer(key: SealingKey, manager: KeyManager, watch: KeyWatch) -> ProvisionedSealer:
     """Return the sealer for ``key``; the first use shows whether the store holds it."""
     uri = KeyUri.parse(key.uri)
+    watch.require_purpose(uri, key.generation, Purpose.CREDENTIAL_SEED)
     if Capability.SEALING not in manager.capabilities:
         raise InfraError(f"{uri} cannot seal", fix="declare a credential-seed key in the stack")
     return ProvisionedSealer(
@@ -116,11 +118,11 @@ class DeployedKeys:
 
     def assertion_line(self, watch: KeyWatch) -> SigningLine:
         """Return the generations of the assertion key."""
-        return self._signing_line(lambda settings: settings.assertion_keys, watch)
+        return self._signing_line(lambda settings: settings.assertion_keys, Purpose.ASSERTION_SIGNING, watch)
 
     def audit_line(self, watch: KeyWatch) -> SigningLine:
         """Return the generations of the audit key."""
-        return self._signing_line(lambda settings: settings.audit_keys, watch)
+        return self._signing_line(lambda settings: settings.audit_keys, Purpose.AUDIT_SIGNING, watch)
 
     def seed_line(self, watch: KeyWatch) -> SealingLine:
         """Return the generations of the key that seals seeds."""
@@ -140,10 +142,14 @@ class DeployedKeys:
         for renew in self._renewals:
             renew(settings)
 
-    def _signing_line(self, keys_of: Callable[[Settings], Sequence[SigningKey]], watch: KeyWatch) -> SigningLine:
+    def _signing_line(
+        self, keys_of: Callable[[Settings], Sequence[SigningKey]], purpose: Purpose, watch: KeyWatch
+    ) -> SigningLine:
         def opened(settings: Settings) -> list[Generation[Signer]]:
             return [
-                Generation(key=open_signer(key, self._manager(key.uri), watch), use_not_before=key.use_not_before)
+                Generation(
+                    key=open_signer(key, purpose, self._manager(key.uri), watch), use_not_before=key.use_not_before
+                )
                 for key in keys_of(settings)
             ]
 

@@ -1,5 +1,7 @@
 """A key's state counts from the next use on, while the verifier runs; and the log shows it in the right order."""
 
+import json
+
 import httpx
 from support.project import Project
 from support.serving import (
@@ -108,3 +110,12 @@ def test_a_policy_key_that_is_compromised_ends_the_policy_in_force_with_the_next
     written = events(deployed)
     assert written.index("key.compromised") < written.index("policy.refused")
     assert log_report(deployed)["ok"]
+
+
+def test_a_verifier_signs_assertions_with_no_key_that_was_made_for_something_else(deployed: Project) -> None:
+    config = deployed.state / "verifier" / "config.json"
+    document = json.loads(config.read_text())
+    config.write_text(json.dumps({**document, "assertion_keys": document["audit_keys"]}))
+    done = deployed.keyrung("serve", check=False)
+    assert done.returncode == 1
+    assert "is configured for assertion-signing and is for audit-signing" in done.stderr

@@ -11,6 +11,7 @@ from support.recorded_keys import record_key
 
 from keyrung_infra.inventory.sqlite import SqliteInventory
 from keyrung_infra.serve.key_watch import KeyWatch
+from keyrung_provisioners.api import Purpose
 from keyrung_provisioners.errors import BackendUnavailableError, KeyRefusedError
 from keyrung_provisioners.states import KeyState
 from keyrung_provisioners.uri import KeyUri
@@ -111,6 +112,16 @@ def test_the_state_that_is_in_the_way_is_named(inventory: SqliteInventory, tmp_p
     _move(inventory, KeyState.SUSPENDED)
     with pytest.raises(KeyRefusedError, match="object=one is suspended: use a key that is active"):
         watch.require(_URI, 1, KeyState.ACTIVE)
+
+
+@pytest.mark.parametrize("generation", [1, 2])
+def test_a_key_is_opened_for_the_purpose_it_was_made_for_and_no_other(
+    inventory: SqliteInventory, tmp_path: Path, generation: int
+) -> None:
+    watch = KeyWatch(tmp_path / "inventory.db")
+    watch.require_purpose(_URI, 1, Purpose.ASSERTION_SIGNING)
+    with pytest.raises(KeyRefusedError, match="object=one is configured for audit-signing and is"):
+        watch.require_purpose(_URI, generation, Purpose.AUDIT_SIGNING)
 
 
 def _thumbprint() -> str:
