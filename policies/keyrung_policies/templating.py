@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import yaml
-from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError
+from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, nodes
 from jinja2.exceptions import SecurityError
 from jinja2.ext import Extension
 from jinja2.filters import FILTERS
@@ -20,11 +20,15 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from keyrung_policies.compile import Compiled, compile_texts
 from keyrung_policies.errors import Place, PolicyErrors, Problem, SourceError
+from keyrung_policies.model import MAX_INTEGER
 from keyrung_policies.parameters import ParameterValue
 from keyrung_policies.source import MAX_FILE_BYTES
 
 # Filters whose work stays in proportion to what they are given.
 ALLOWED_FILTERS = ("join", "length", "lower", "sort", "unique", "upper")
+# What they make is a value, which stands as one quoted text and not as lines.
+_TEXT_BLOCKS = (nodes.Macro, nodes.CallBlock, nodes.FilterBlock, nodes.AssignBlock)
+_INTEGER_OPERATORS = ("+", "-", "*", "//", "%")
 # Private-use characters around a line number; a template that holds one is refused.
 _BEGIN, _END = "\ue000", "\ue001"
 # Texts like 5m, phr or payments.transfer need no quotes, unless YAML takes them for something else.
@@ -64,7 +68,8 @@ class Rendered:
 class _Environment(ImmutableSandboxedEnvironment):
     """Jinja2 with nothing in it that reads, waits, or makes much out of little."""
 
-    intercepted_binops = frozenset({"*", "**"})
+    # All arithmetic: on texts and lists it would repeat or pad them.
+    intercepted_binops = frozenset({"+", "-", "*", "/", "//", "%", "**"})
 
     def __init__(self) -> None:
         super().__init__(
@@ -79,9 +84,18 @@ class _Environment(ImmutableSandboxedEnvironment):
         self.filters = {name: FILTERS[name] for name in ALLOWED_FILTERS}
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
-        if isinstance(left, int) and isinstance(right, int) and operator == "*":
-            return left * right
+        if isinstance(left, int) and isinstance(right, int) and operator in _INTEGER_OPERATORS:
+            result = super().call_binop(context, operator, left, right)
+            if abs(result) <= MAX_INTEGER:
+                return result
+            raise SecurityError(f"the result of {operator} exceeds {MAX_INTEGER}")
         raise SecurityError(f"the operator {operator} is not used in templates")
+
+    def call(self, context: Any, obj: Any, *arguments: Any, **named: Any) -> Any:
+        # A method of a text can make it as long as it likes; what is undefined says so itself.
+        if not isinstance(obj, StrictUndefined):
+            raise SecurityError("templates call nothing")
+        return super().call(context, obj, *arguments, **named)
 
 
 class _LineStamps(Extension):
@@ -101,7 +115,11 @@ def render(template: str, parameters: dict[str, ParameterValue], *, file: str) -
     if _BEGIN in template or _END in template:
         raise _error(file, 1, "the template holds a private-use character", "remove U+E000 and U+E001")
     try:
-        compiled = _Environment().from_string(template)
+        environment = _Environment()
+        parsed = environment.parse(template)
+        for node in parsed.find_all(_TEXT_BLOCKS):
+            raise _error(file, node.lineno, "a block makes its text a value", "write the lines where they belong")
+        compiled = environment.from_string(parsed)
         stamped = "".join(_bounded(compiled.generate(parameters), file))
     except TemplateSyntaxError as error:
         sentence = str(error.message).rstrip(".")

@@ -227,8 +227,8 @@ def _nudged(draw: st.DrawFn, document: Document) -> tuple[Document, Document]:
     Two requirements drawn apart differ in several respects at once, and one of them can hide that another is missed.
     """
     name = draw(st.sampled_from(sorted(document.rules)))
-    before = draw(requires(document.levels, document.attributes))
-    before, after = draw(st.permutations([before, draw(_neighbours(before, document.levels))]))
+    nudges = _neighbours(draw(requires(document.levels, document.attributes)), document.levels)
+    before, after = draw(st.permutations(draw(st.sampled_from(nudges))))
 
     def requiring(then: Require) -> Document:
         rule = msgspec.structs.replace(document.rules[name], then=then)
@@ -237,26 +237,22 @@ def _nudged(draw: st.DrawFn, document: Document) -> tuple[Document, Document]:
     return requiring(before), requiring(after)
 
 
-def _neighbours(require: Require, levels: dict[str, model.Level]) -> st.SearchStrategy[Require]:
-    """Return requirements that differ in one field, which in `bind` and `batch` is one member."""
-    bind = [tuple(one for one in BINDINGS if (one in require.bind) != (one == changed)) for changed in BINDINGS]
-    batch = require.batch
-    uses: list[dict[str, object]] = [{"single_use": not require.single_use, "batch": None}]
-    if batch is not None:
-        uses += [
-            {"batch": None},
-            {"batch": msgspec.structs.replace(batch, count=5 - batch.count)},
-            {"batch": msgspec.structs.replace(batch, within_seconds=90 - batch.within_seconds)},
-        ]
-    changes: list[list[dict[str, object]]] = [
-        [{"bind": bound} for bound in bind],
-        uses,
-        [{"level": level} for level in sorted(levels) if level != require.level],
-        [{"max_age_seconds": age} for age in MAX_AGES_SECONDS if age != require.max_age_seconds],
+def _neighbours(require: Require, levels: dict[str, model.Level]) -> list[tuple[Require, Require]]:
+    """Return pairs that differ in one field, which in `bind` and `batch` is one member; each field as often."""
+    replace = msgspec.structs.replace
+    batched = replace(require, single_use=False, batch=model.Batch(count=2, within_seconds=30))
+    other_level = next(level for level in sorted(levels) if level != require.level)
+    other_age = next(age for age in MAX_AGES_SECONDS if age != require.max_age_seconds)
+    binds = [tuple(one for one in BINDINGS if (one in require.bind) != (one == changed)) for changed in BINDINGS]
+    return [
+        *((require, replace(require, bind=bind)) for bind in binds),
+        (require, replace(require, level=other_level)),
+        (require, replace(require, max_age_seconds=other_age)),
+        (require, replace(require, single_use=not require.single_use, batch=None)),
+        (batched, replace(batched, batch=None)),
+        (batched, replace(batched, batch=model.Batch(count=3, within_seconds=30))),
+        (batched, replace(batched, batch=model.Batch(count=2, within_seconds=60))),
     ]
-    return (
-        st.sampled_from(changes).flatmap(st.sampled_from).map(lambda change: msgspec.structs.replace(require, **change))
-    )
 
 
 def requests(action: str, names: list[str]) -> Iterator[tuple[Request, datetime]]:

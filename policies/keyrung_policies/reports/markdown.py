@@ -89,7 +89,8 @@ def _effects(difference: Difference) -> str:
 
 def _decided(difference: Difference, version: str) -> str:
     decision = difference.base if version == "base" else difference.head
-    shown = [f"shows {code(display(decision))}"] if difference.display else []
+    text = display(decision)
+    shown = [f"shows {code(text) if text else 'no text'}"] if difference.display else []
     return "<br>".join([code(decision_words(decision)), f"because of {code(because(decision))}", *shown])
 
 

@@ -155,6 +155,11 @@ def test_markdown_shows_every_difference_in_a_row_of_its_table(found: tuple[Poli
     assert all(len(re.findall(r"(?<!\\)\|", row)) == 6 for row in rows)
 
 
+def test_markdown_says_where_no_text_was_shown() -> None:
+    text = diff_markdown(changed(('  display: "Pay {resource.amount}"\n', ""))[0], **NAMES)
+    assert "shows no text |" in text
+
+
 def test_no_text_of_a_policy_breaks_out_of_the_markdown(hostile: PolicyDiff) -> None:
     text = diff_markdown(hostile, **NAMES)
     (row,) = [line for line in text.splitlines() if "script" in line]
