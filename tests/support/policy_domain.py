@@ -238,15 +238,14 @@ def _nudged(draw: st.DrawFn, document: Document) -> tuple[Document, Document]:
 
 
 def _neighbours(require: Require, levels: dict[str, model.Level]) -> list[tuple[Require, Require]]:
-    """Return pairs that differ in one field, which in `bind` and `batch` is one member; each field as often."""
+    """Return pairs that differ in one field, which in `bind` and `batch` is one member."""
     replace = msgspec.structs.replace
     batched = replace(require, single_use=False, batch=model.Batch(count=2, within_seconds=30))
-    other_level = next(level for level in sorted(levels) if level != require.level)
     other_age = next(age for age in MAX_AGES_SECONDS if age != require.max_age_seconds)
     binds = [tuple(one for one in BINDINGS if (one in require.bind) != (one == changed)) for changed in BINDINGS]
     return [
         *((require, replace(require, bind=bind)) for bind in binds),
-        (require, replace(require, level=other_level)),
+        *((require, replace(require, level=level)) for level in sorted(levels) if level != require.level),
         (require, replace(require, max_age_seconds=other_age)),
         (require, replace(require, single_use=not require.single_use, batch=None)),
         (batched, replace(batched, batch=None)),
