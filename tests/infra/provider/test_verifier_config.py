@@ -14,8 +14,15 @@ from keyrung_infra.provider.provider import KeyrungProvider
 from keyrung_infra.provider.verifier_config import VerifierConfig
 
 
+_FIRST = {"generation": 1, "state": "active", "use_not_before": "2026-01-01T00:00:00Z"}
+
+
 def _signing(name: str) -> dict[str, Any]:
-    return {"uri": f"pkcs11:token=t;object={name}", "generation": 1, "state": "active", "thumbprint": "t", "jwk": {}}
+    return {"uri": f"pkcs11:token=t;object={name}", "thumbprint": "t", "jwk": {}, **_FIRST}
+
+
+def _sealing(uri: str) -> dict[str, Any]:
+    return {"uri": uri, **_FIRST}
 
 
 def _document(**changed: Any) -> str:
@@ -27,9 +34,9 @@ def _document(**changed: Any) -> str:
         "inventory": "inventory.db",
         "policy": {"bundle": "bundle.json", "keys": {}},
         "audit": {"store": "store.db", "checkpoints": "checkpoints.jsonl", "keys": []},
-        "assertion_key": _signing("assertion"),
-        "audit_key": _signing("audit"),
-        "seed_key": {"uri": "transit:mount=m;name=seed", "generation": 1},
+        "assertion_keys": [_signing("assertion")],
+        "audit_keys": [_signing("audit")],
+        "seed_keys": [_sealing("transit:mount=m;name=seed")],
         "clients": [client],
         "backends": {"pkcs11Module": "file:softhsm/module", "pkcs11Pin": "env:PIN"},
     }
@@ -60,7 +67,7 @@ def test_a_configuration_that_serves_is_taken(provider: KeyrungProvider, audienc
         ({"audience": "https://api.test#a"}, "the audience of the client api is no absolute URI"),
         ({"audience": "https://api.test/a b"}, "the audience of the client api is no absolute URI"),
         ({"audience": "https://[api"}, "the audience of the client api is no absolute URI"),
-        ({"seed_key": {"uri": "vault:seed", "generation": 1}}, "'vault' is no known scheme"),
+        ({"seed_keys": [_sealing("vault:seed")]}, "'vault' is no known scheme"),
         ({"backends": {"pkcs11Pin": "123456"}}, "the setting pkcs11Pin must refer to its secret as file:PATH or env:"),
         ({"backends": {"pkcs11Pim": "env:PIN"}}, "there is no setting called pkcs11Pim; did you mean pkcs11Pin?"),
     ],
