@@ -73,7 +73,8 @@ def test_a_failed_check_is_told_with_its_reason_and_ends_with_1(
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_removes_its_keys(softhsm_token: SoftHsmToken, number: signal.Signals) -> None:
     running = subprocess.Popen(
-        [KEYRUNG, *_command(softhsm_token, "--algorithm", "RSA-3072")],
+        # Tests that run in the background of a script inherit that SIGINT is ignored.
+        ["env", "--default-signal=INT", KEYRUNG, *_command(softhsm_token, "--algorithm", "RSA-3072")],
         env={**os.environ, "SOFTHSM2_CONF": str(softhsm_token.config)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -1,6 +1,7 @@
 """Rotations as a preview sees them, without any store: what is due by the clock, and which generation may follow."""
 
 import asyncio
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,14 +14,27 @@ from keyrung_infra.provider.provider import KeyrungProvider
 from keyrung_provisioners.errors import KeyRefusedError
 
 
-def _generation(number: int, state: str, *, since_seconds: float = 0, used_in_seconds: float = 0) -> dict[str, Any]:
-    now = datetime.now(UTC)
-    return {
-        "generation": number,
-        "state": state,
-        "stateSince": (now - timedelta(seconds=since_seconds)).isoformat(),
-        "useNotBefore": (now + timedelta(seconds=used_in_seconds)).isoformat(),
-    }
+@dataclass(frozen=True, kw_only=True)
+class _Generation:
+    """A generation by how long ago and how soon: a moment made when tests are collected is over when they run."""
+
+    number: int
+    state: str
+    since_seconds: float
+    used_in_seconds: float
+
+    def output(self) -> dict[str, Any]:
+        now = datetime.now(UTC)
+        return {
+            "generation": self.number,
+            "state": self.state,
+            "stateSince": (now - timedelta(seconds=self.since_seconds)).isoformat(),
+            "useNotBefore": (now + timedelta(seconds=self.used_in_seconds)).isoformat(),
+        }
+
+
+def _generation(number: int, state: str, *, since_seconds: float = 0, used_in_seconds: float = 0) -> _Generation:
+    return _Generation(number=number, state=state, since_seconds=since_seconds, used_in_seconds=used_in_seconds)
 
 
 _OLD = _generation(1, "active", since_seconds=10_000, used_in_seconds=-10_000)
@@ -30,12 +44,12 @@ _ENDED = _generation(1, "deactivated", since_seconds=90_000)
 
 
 def _diff(
-    provider: KeyrungProvider, generations: list[dict[str, Any]], *, wanted: int, algorithm: str = "P-256"
+    provider: KeyrungProvider, generations: list[_Generation], *, wanted: int, algorithm: str = "P-256"
 ) -> DiffResponse:
     signing = {"algorithm": algorithm, "purpose": "credential-seed" if algorithm == "AES-256" else "audit-signing"}
-    newest = generations[-1]["generation"]
+    newest = generations[-1].number
     old = given("Key", generation=newest, deletionProtection=True, **signing)
-    state = {**old, **OUTPUTS["Key"], "generations": generations}
+    state = {**old, **OUTPUTS["Key"], "generations": [each.output() for each in generations]}
     new = given("Key", generation=wanted, deletionProtection=True, **signing)
     return asyncio.run(provider.diff(DiffRequest(urn("Key"), "id", values(state), values(new), [])))
 
@@ -57,7 +71,7 @@ def test_a_raised_generation_is_an_update_in_place_of_a_protected_key_too(provid
     ],
 )
 def test_the_clock_alone_makes_the_next_step_due(
-    provider: KeyrungProvider, generations: list[dict[str, Any]], due: bool
+    provider: KeyrungProvider, generations: list[_Generation], due: bool
 ) -> None:
     answer = _diff(provider, generations, wanted=2)
     assert answer.diffs == (["generations"] if due else [])
@@ -77,7 +91,7 @@ def test_a_sealing_generation_is_never_due_for_destruction(provider: KeyrungProv
     ],
 )
 def test_a_generation_that_cannot_follow_is_refused_in_the_preview(
-    provider: KeyrungProvider, generations: list[dict[str, Any]], wanted: int, sentence: str
+    provider: KeyrungProvider, generations: list[_Generation], wanted: int, sentence: str
 ) -> None:
     with pytest.raises(KeyRefusedError, match=sentence):
         _diff(provider, generations, wanted=wanted)

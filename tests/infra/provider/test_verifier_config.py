@@ -13,7 +13,6 @@ from keyrung_infra.provider.backends import Backends
 from keyrung_infra.provider.provider import KeyrungProvider
 from keyrung_infra.provider.verifier_config import VerifierConfig
 
-
 _FIRST = {"generation": 1, "state": "active", "use_not_before": "2026-01-01T00:00:00Z"}
 
 
