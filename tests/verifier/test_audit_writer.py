@@ -163,17 +163,26 @@ def test_a_hashed_attribute_tells_equal_from_different_and_no_more(world: World)
     assert str(one).startswith("sha-256:")
 
 
-def test_a_process_killed_while_it_appends_leaves_a_log_that_holds_every_answered_request(tmp_path: Path) -> None:
+@pytest.mark.parametrize("threads", [1, 8])
+def test_a_process_killed_while_it_appends_leaves_a_log_that_holds_every_answered_request(
+    tmp_path: Path, threads: int
+) -> None:
     program = (
-        "import sys; from pathlib import Path; from support.verifier import World\n"
+        "import os, sys; from pathlib import Path; from support.verifier import World, at_once\n"
         "world = World(Path(sys.argv[1]))\n"
-        "while True: print(world.evaluate('accounts.read').body['context']['correlation_id'], flush=True)\n"
+        "def work(_):\n"
+        "    while True:\n"
+        "        answered = world.evaluate('accounts.read').body['context']['correlation_id']\n"
+        "        os.write(1, f'{answered}\\n'.encode())\n"
+        "at_once(int(sys.argv[2]), work)\n"
     )
     for _ in range(3):
         answered = tmp_path / "answered"
         with answered.open("ab") as output:
             process = subprocess.Popen(
-                [sys.executable, "-c", program, tmp_path], stdout=output, env={**os.environ, "PYTHONPATH": str(TESTS)}
+                [sys.executable, "-c", program, tmp_path, str(threads)],
+                stdout=output,
+                env={**os.environ, "PYTHONPATH": str(TESTS)},
             )
             until = time.monotonic() + 30
             size = answered.stat().st_size

@@ -1,10 +1,9 @@
-"""The store in one SQLite file: write-ahead log, synchronous FULL, one immediate transaction for each commit.
+"""The store in one SQLite file: write-ahead log, synchronous FULL, one immediate transaction for a group of commits.
 
 One connection writes and one reads, each behind a lock, so that a reader never waits for a disk to sync. Several
 processes may open the same file; SQLite's own lock puts their commits in a row.
 """
 
-import json
 import os
 import sqlite3
 import threading
@@ -13,9 +12,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from keyrung_verifier.errors import StoreUnavailableError
+from keyrung_verifier.errors import StoreError, StoreUnavailableError
 from keyrung_verifier.limits import CLOCK_SKEW_SECONDS
-from keyrung_verifier.store import sqlite_audit
+from keyrung_verifier.store import sqlite_audit, sqlite_rows
+from keyrung_verifier.store.group_commit import GroupCommit, Unit
 from keyrung_verifier.store.protocol import Credential, FailureRow, RecordBuilder, StoredChallenge, Ticket, Write
 from keyrung_verifier.store.sqlite_writes import apply
 
@@ -57,13 +57,6 @@ CREATE TABLE IF NOT EXISTS policy_accepted (
 """
 # What a file of the version before lacks, beside new tables.
 _UPGRADES = {1: "ALTER TABLE credentials ADD COLUMN last_used_at INTEGER;"}
-_CREDENTIAL = (
-    "SELECT credential_id, subject_id, factor, sealed_seed, public_jwk, evidence_json, created_at, revoked_at,"
-    " last_used_at FROM credentials"
-)
-_TICKET = (
-    "SELECT ticket_id, ticket_hash, subject_id, factor, created_at, expires_at, redeemed_at, revoked_at FROM tickets"
-)
 
 
 class SqliteStore:
@@ -76,6 +69,8 @@ class SqliteStore:
         self._read_lock = threading.Lock()
         self._writer: sqlite3.Connection | None = None
         self._reader: sqlite3.Connection | None = None
+        self._sync_failed = False
+        self._group = GroupCommit(self._commit_together)
         with self._write_lock, self._translated():
             # Made before SQLite opens it: the log and shared memory beside it take over its permissions.
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
@@ -83,11 +78,8 @@ class SqliteStore:
             self._prepare(self._writer)
 
     def commit(self, writes: Sequence[Write], records: Sequence[RecordBuilder]) -> int:
-        """Do all writes and append all records in one durable transaction, or nothing."""
-        with self._transaction() as connection:
-            for write in writes:
-                apply(connection, write)
-            return sqlite_audit.append(connection, records)
+        """Do all writes and append all records durably, or nothing; commits that come together share one sync."""
+        return self._group.commit(Unit(writes, records))
 
     def challenge(self, challenge_hash: str) -> StoredChallenge | None:
         """Return a challenge, whatever its state."""
@@ -102,30 +94,30 @@ class SqliteStore:
 
     def credentials(self, subject_id: str | None = None) -> Sequence[Credential]:
         """Return the credentials of a subject, or all, oldest first."""
-        query = f"{_CREDENTIAL} WHERE ?1 IS NULL OR subject_id = ?1 ORDER BY created_at, credential_id"
-        return [_credential(row) for row in self._read(query, (subject_id,))]
+        rows = self._read_of(sqlite_rows.SELECT_CREDENTIAL, subject_id, order_by="created_at, credential_id")
+        return [sqlite_rows.credential(row) for row in rows]
 
     def credential(self, credential_id: str) -> Credential | None:
         """Return one credential, whatever its state."""
-        found = self._read(f"{_CREDENTIAL} WHERE credential_id = ?", (credential_id,))
-        return _credential(found[0]) if found else None
+        found = self._read(f"{sqlite_rows.SELECT_CREDENTIAL} WHERE credential_id = ?", (credential_id,))
+        return sqlite_rows.credential(found[0]) if found else None
 
     def ticket(self, ticket_hash: str) -> Ticket | None:
         """Return one enrolment ticket."""
-        found = self._read(f"{_TICKET} WHERE ticket_hash = ?", (ticket_hash,))
-        return _ticket(found[0]) if found else None
+        found = self._read(f"{sqlite_rows.SELECT_TICKET} WHERE ticket_hash = ?", (ticket_hash,))
+        return sqlite_rows.ticket(found[0]) if found else None
 
     def tickets(self, subject_id: str | None = None) -> Sequence[Ticket]:
         """Return the enrolment tickets of a subject, or all, oldest first."""
-        query = f"{_TICKET} WHERE ?1 IS NULL OR subject_id = ?1 ORDER BY created_at, ticket_id"
-        return [_ticket(row) for row in self._read(query, (subject_id,))]
+        rows = self._read_of(sqlite_rows.SELECT_TICKET, subject_id, order_by="created_at, ticket_id")
+        return [sqlite_rows.ticket(row) for row in rows]
 
     def failure_rows(self, subject_id: str | None = None) -> Sequence[FailureRow]:
         """Return the failures in a row of a subject, or of all."""
-        query = "SELECT subject_id, factor, failures, not_before FROM failures WHERE ?1 IS NULL OR subject_id = ?1"
+        query = "SELECT subject_id, factor, failures, not_before FROM failures"
         return [
             FailureRow(subject_id=row[0], factor=row[1], failures=row[2], not_before_seconds=row[3])
-            for row in self._read(query, (subject_id,))
+            for row in self._read_of(query, subject_id, order_by="subject_id, factor")
         ]
 
     def accepted_policy_version(self) -> int:
@@ -167,6 +159,18 @@ class SqliteStore:
         connection.execute("PRAGMA synchronous = FULL")
         return connection
 
+    def _open_again(self) -> sqlite3.Connection:
+        connection = self._open()
+        if self._sync_failed:
+            # What was not synced may be lost though the system has it in memory and will not write it again. Nothing
+            # may follow it in the log, so all of it goes into the database first, which is synced.
+            (busy, _, _) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            if busy:
+                connection.close()
+                raise StoreUnavailableError(f"the store {self._path} is read by another program; try again")
+            self._sync_failed = False
+        return connection
+
     def _prepare(self, connection: sqlite3.Connection) -> None:
         connection.execute("PRAGMA journal_mode = WAL")
         (version,) = connection.execute("PRAGMA user_version").fetchone()
@@ -179,20 +183,36 @@ class SqliteStore:
         for statement in statements.split(";"):  # `executescript` would commit first, and let the lock go
             connection.execute(statement)
 
+    def _commit_together(self, group: Sequence[Unit]) -> None:
+        ends: list[int] = []
+        try:
+            with self._transaction() as connection:
+                before = tail = sqlite_audit.tail(connection)
+                for unit in group:
+                    tail = _do(connection, unit, tail)
+                    ends.append(tail.seq)
+                if tail != before:
+                    sqlite_audit.keep_tail(connection, tail)
+        except StoreError as error:
+            for unit in group:  # a condition that failed on what an earlier unit did, and did not do after all, too
+                unit.error = type(error)(str(error))
+        else:
+            for unit, last_seq in zip(group, ends, strict=True):
+                unit.last_seq = last_seq
+
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         with self._write_lock, self._translated():
-            if self._writer is None:
-                self._writer = self._open()
-            connection = self._writer
+            connection = self._writer = self._writer or self._open_again()
             try:
                 connection.execute("BEGIN IMMEDIATE")
                 yield connection
                 connection.execute("COMMIT")
-            except sqlite3.Error:
+            except sqlite3.Error as error:
                 # After a failed write nobody knows what this connection believes: the next commit opens a new one,
                 # and recovery reads only what the file holds.
                 self._writer = None
+                self._sync_failed |= getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_IOERR_FSYNC
                 with suppress(sqlite3.Error):
                     connection.close()
                 raise
@@ -222,6 +242,12 @@ class SqliteStore:
         with self._reading() as connection:
             return connection.execute(query, values).fetchall()
 
+    def _read_of(self, query: str, subject_id: str | None, *, order_by: str) -> list[Any]:
+        """Return the rows of a subject, found by an index, or all."""
+        if subject_id is None:
+            return self._read(f"{query} ORDER BY {order_by}", ())
+        return self._read(f"{query} WHERE subject_id = ? ORDER BY {order_by}", (subject_id,))
+
     @contextmanager
     def _translated(self) -> Iterator[None]:
         try:
@@ -232,28 +258,17 @@ class SqliteStore:
             ) from error
 
 
-def _credential(row: tuple[Any, ...]) -> Credential:
-    return Credential(
-        credential_id=row[0],
-        subject_id=row[1],
-        factor=row[2],
-        sealed_seed=row[3],
-        public_jwk=None if row[4] is None else json.loads(row[4]),
-        evidence=json.loads(row[5]),
-        created_at_seconds=row[6],
-        revoked_at_seconds=row[7],
-        last_used_at_seconds=row[8],
-    )
-
-
-def _ticket(row: tuple[Any, ...]) -> Ticket:
-    return Ticket(
-        ticket_id=row[0],
-        ticket_hash=row[1],
-        subject_id=row[2],
-        factor=row[3],
-        created_at_seconds=row[4],
-        expires_at_seconds=row[5],
-        redeemed_at_seconds=row[6],
-        revoked_at_seconds=row[7],
-    )
+def _do(connection: sqlite3.Connection, unit: Unit, tail: sqlite_audit.Tail) -> sqlite_audit.Tail:
+    """Do one unit's part of a transaction and return the log's end after it; a unit that fails leaves nothing."""
+    connection.execute("SAVEPOINT unit")
+    try:
+        for write in unit.writes:
+            apply(connection, write)
+        tail = sqlite_audit.append(connection, unit.records, tail)
+    except sqlite3.Error:
+        raise  # nobody knows what is left of the transaction
+    except Exception as error:
+        unit.error = error
+        connection.execute("ROLLBACK TO unit")
+    connection.execute("RELEASE unit")
+    return tail

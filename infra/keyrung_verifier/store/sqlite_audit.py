@@ -7,27 +7,45 @@ nothing is appended to it.
 import hashlib
 import sqlite3
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from keyrung_verifier.errors import AuditTailError
 from keyrung_verifier.store.protocol import NO_PREVIOUS, SHARD, RecordBuilder
 
 
-def append(connection: sqlite3.Connection, records: Sequence[RecordBuilder]) -> int:
-    """Append the records within the connection's transaction; return the number of the last line."""
-    seq, previous = head(connection) or (-1, NO_PREVIOUS)
-    if not records:
-        return seq
+class Tail(NamedTuple):
+    """Number and hash of the last line."""
+
+    seq: int
+    hash: str
+
+
+def append(connection: sqlite3.Connection, records: Sequence[RecordBuilder], tail: Tail) -> Tail:
+    """Append the records behind ``tail`` within the connection's transaction; return the new tail."""
     for build in records:
-        seq += 1
-        text = build(seq, previous)
+        seq = tail.seq + 1
+        text = build(seq, tail.hash)
         connection.execute("INSERT INTO audit (shard, seq, line) VALUES (?, ?, ?)", (SHARD, seq, text))
-        previous = hashlib.sha256(text).hexdigest()
+        tail = Tail(seq, hashlib.sha256(text).hexdigest())
+    return tail
+
+
+def keep_tail(connection: sqlite3.Connection, tail: Tail) -> None:
+    """Note what the log must end in from now on."""
     connection.execute(
         "INSERT INTO audit_head (shard, seq, hash) VALUES (?1, ?2, ?3)"
         " ON CONFLICT (shard) DO UPDATE SET seq = ?2, hash = ?3",
-        (SHARD, seq, previous),
+        (SHARD, *tail),
     )
-    return seq
+
+
+def tail(connection: sqlite3.Connection) -> Tail:
+    """Return what the log ends in; before the first record, number -1 and the hash that it names as its previous.
+
+    Raises:
+        AuditTailError: The last line is missing, changed, or not the last.
+    """
+    return Tail(*(head(connection) or (-1, NO_PREVIOUS)))
 
 
 def head(connection: sqlite3.Connection) -> tuple[int, str] | None:
