@@ -30,11 +30,17 @@ BASE_HEADERS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebRequest:
-    """What of an HTTP request counts; `authorization` is that header's value or None."""
+    """What of an HTTP request counts.
+
+    Attributes:
+        authorization: That header's value.
+        principal: The ARN of the IAM identity that the platform has authenticated; never taken from a header.
+    """
 
     method: str
     path: str
     authorization: str | None = field(default=None, repr=False)
+    principal: str | None = None
     body: bytes = field(default=b"", repr=False)
 
 
@@ -67,9 +73,11 @@ _PUBLIC_ROUTES: Mapping[tuple[str, str], Callable[[Verifier], Answer]] = {
 }
 
 
-def serve(verifier: Verifier, request: WebRequest) -> Reply:
-    """Return the reply to a request; no exception leaves."""
+def serve(verifier: Verifier, request: WebRequest | RefusedError) -> Reply:
+    """Return the reply to a request, or to what a shell could not read as one; no exception leaves."""
     try:
+        if isinstance(request, RefusedError):
+            raise request
         status, answer = _dispatch(verifier, request)
     except RefusedError as error:
         return _refusal(verifier, error)
@@ -83,7 +91,9 @@ def _dispatch(verifier: Verifier, request: WebRequest) -> tuple[int, Answer]:
     route = request.method, request.path
     if route in _CALLER_ROUTES:
         operation, status = _CALLER_ROUTES[route]
-        return status, operation(verifier, verifier.authenticate(request.authorization), request.body)
+        return status, operation(
+            verifier, verifier.authenticate(request.authorization, request.principal), request.body
+        )
     if route in _PUBLIC_ROUTES:
         return HTTP_OK, _PUBLIC_ROUTES[route](verifier)
     prefix, _, rest = request.path.partition(f"{paths.CHALLENGES}/")

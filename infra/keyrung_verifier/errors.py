@@ -43,7 +43,7 @@ class CallerRefusedError(RefusedError):
 
     status = 401
     error = "invalid_client"
-    description = "Client authentication failed; send the registered client id and secret."
+    description = "Client authentication failed; call as a registered client, with its secret or its IAM role."
 
 
 class AccessDeniedError(RefusedError):

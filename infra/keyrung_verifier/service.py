@@ -86,10 +86,10 @@ class Verifier:
         self._core.store.housekeep(self._core.now_seconds())
         self._core.audit.checkpoint_if_due()
 
-    def authenticate(self, authorization: str | None) -> Caller:
-        """Return the application behind an Authorization header; a refusal is recorded."""
+    def authenticate(self, authorization: str | None, principal: str | None = None) -> Caller:
+        """Return the application behind an Authorization header or a vouched-for ARN; a refusal is recorded."""
         try:
-            return self._callers.authenticate(authorization)
+            return self._callers.authenticate(authorization, principal)
         except CallerRefusedError as error:
             refusal = error
 

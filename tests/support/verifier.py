@@ -193,6 +193,7 @@ class World:
         random: Random | None = None,
         store: Store | None = None,
         checkpoint_records: int = 100,
+        clients: Sequence[Client] = (CLIENT, OTHER_CLIENT),
         start: bool = True,
     ) -> None:
         self.folder = folder
@@ -222,7 +223,7 @@ class World:
             audit=self.audit,
             clock=self.clock,
         )
-        self.settings = VerifierSettings(public_url=ORIGIN, clients=[CLIENT, OTHER_CLIENT])
+        self.settings = VerifierSettings(public_url=ORIGIN, clients=clients)
         self.verifier = Verifier(
             settings=self.settings,
             policy_source=self.policy_source,

@@ -1,0 +1,156 @@
+"""Every way in is listed here, and leads through the one choke point."""
+
+import ast
+import asyncio
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+from support.lambda_events import ROLE_ARN, SESSION_ARN, http_event
+from support.verifier import World, evaluation
+
+from keyrung_infra.serve.app import create_app
+from keyrung_infra.serve.build import Parts
+from keyrung_verifier import entry, handler
+from keyrung_verifier.callers import Client
+from keyrung_verifier.entry import Reply, WebRequest
+from keyrung_verifier.errors import RefusedError
+from keyrung_verifier.principals import configured_principal
+
+ROOT = Path(__file__).parents[2]
+SHELLS = {"infra/keyrung_infra/serve/app.py", "infra/keyrung_verifier/handler.py"}
+EVENT_MODULES = {f"infra/keyrung_verifier/events/{name}.py" for name in ("http", "direct")}
+CHOSEN = Reply(status=299, body=b'{"chosen":true}')
+
+
+def by_function_url(world: World) -> tuple[int, str]:
+    event = http_event("GET", "/healthz")
+    answer = handler.answer(handler.HTTP, world.verifier, event, principal=None)
+    return cast(int, answer["statusCode"]), str(answer["body"])
+
+
+def by_http_api(world: World) -> tuple[int, str]:
+    event = http_event("GET", "/live/healthz", stage="live")
+    answer = handler.answer(handler.HTTP, world.verifier, event, principal=None)
+    return cast(int, answer["statusCode"]), str(answer["body"])
+
+
+def by_direct_invocation(world: World) -> tuple[int, str]:
+    event = {"method": "GET", "path": "/healthz"}
+    answer = handler.answer(handler.DIRECT, world.verifier, event, principal=None)
+    return cast(int, answer["status"]), str(answer["body"])
+
+
+def by_starlette(world: World) -> tuple[int, str]:
+    app = create_app(cast(Parts, SimpleNamespace(verifier=world.verifier)), on_ready=lambda: None)
+    answer = asyncio.run(_get(app, "/healthz"))
+    return answer.status_code, answer.text
+
+
+async def _get(app: Starlette, path: str) -> httpx.Response:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="https://verifier.example") as client:
+        return await client.get(path)
+
+
+@pytest.fixture
+def vouched(tmp_path: Path) -> Iterator[World]:
+    client = Client(client_id="by-role", audience="https://role.example", principal_arn=ROLE_ARN)
+    made = World(tmp_path, clients=[client])
+    yield made
+    made.close()
+
+
+WAYS_IN: list[Callable[[World], tuple[int, str]]] = [by_function_url, by_http_api, by_direct_invocation, by_starlette]
+
+
+@pytest.mark.parametrize("way_in", WAYS_IN)
+def test_what_the_choke_point_says_is_what_the_caller_hears(
+    world: World, monkeypatch: pytest.MonkeyPatch, way_in: Callable[[World], tuple[int, str]]
+) -> None:
+    asked: list[WebRequest | RefusedError] = []
+
+    def serve(_verifier: object, request: WebRequest | RefusedError) -> Reply:
+        asked.append(request)
+        return CHOSEN
+
+    monkeypatch.setattr(entry, "serve", serve)
+    monkeypatch.setattr("keyrung_infra.serve.app.serve", serve)
+
+    assert way_in(world) == (299, '{"chosen":true}')
+    assert [(request.method, request.path) for request in asked if isinstance(request, WebRequest)] == [
+        ("GET", "/healthz")
+    ]
+
+
+@pytest.mark.parametrize("way_in", WAYS_IN)
+def test_every_way_in_answers_alike(world: World, way_in: Callable[[World], tuple[int, str]]) -> None:
+    assert way_in(world) == (200, '{"status":"ok"}')
+
+
+def test_only_the_shells_know_the_choke_point_and_no_other_way_to_the_verifier() -> None:
+    sources = {
+        str(path.relative_to(ROOT)): path.read_text()
+        for root in ("infra", "policies", "provisioners")
+        for path in (ROOT / root).rglob("*.py")
+    }
+    serving = {name for name, text in sources.items() if "keyrung_verifier.entry" in text}
+    # What makes a `Verifier` must import it; who only wants to ask it uses the choke point.
+    making = {name for name, text in sources.items() if "keyrung_verifier.service" in text}
+
+    assert serving == SHELLS | EVENT_MODULES
+    assert making == {
+        "infra/keyrung_infra/serve/build.py",
+        "infra/keyrung_verifier/entry.py",
+        "infra/keyrung_verifier/handler.py",
+    }
+    for name in making - {"infra/keyrung_verifier/entry.py"}:
+        assert _called(sources[name]).isdisjoint(
+            {"evaluate", "create_challenge", "read_challenge", "respond", "spend", "authenticate"}
+        )
+
+
+def _called(text: str) -> set[str]:
+    nodes = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Attribute)]
+    return {node.attr for node in nodes}
+
+
+def test_an_event_that_no_shell_can_read_is_refused_like_everything_else(world: World) -> None:
+    for shell, member in [(handler.HTTP, "statusCode"), (handler.DIRECT, "status")]:
+        answer = handler.answer(shell, world.verifier, {"Records": []}, principal=None)
+        body: dict[str, Any] = json.loads(str(answer["body"]))
+
+        assert answer[member] == 400
+        assert body["error"] == "invalid_request"
+        assert body["correlation_id"]
+
+
+def test_a_call_signed_by_a_clients_role_is_answered(vouched: World) -> None:
+    event = http_event("POST", "/access/v1/evaluation", evaluation("accounts.read"), principal=SESSION_ARN)
+    answer = handler.answer(handler.HTTP, vouched.verifier, event, principal=None)
+
+    assert answer["statusCode"] == 200
+    assert json.loads(str(answer["body"]))["decision"] is True
+    assert vouched.records("access.evaluated")[-1]["actor"] == "by-role"
+
+
+@pytest.mark.parametrize("principal", [None, SESSION_ARN.replace("sample-api", "other"), "arn:aws:iam::1:root"])
+def test_a_call_by_anybody_else_is_refused_and_recorded(vouched: World, principal: str | None) -> None:
+    event = http_event("POST", "/access/v1/evaluation", evaluation("accounts.read"), principal=principal)
+    answer = handler.answer(handler.HTTP, vouched.verifier, event, principal=ROLE_ARN)
+
+    assert answer["statusCode"] == 401
+    assert vouched.records()[-1]["event"] == "caller.refused"
+
+
+def test_a_direct_invocation_is_made_by_whom_the_deployment_names(vouched: World) -> None:
+    event = {"method": "POST", "path": "/access/v1/evaluation", "body": json.dumps(evaluation("accounts.read"))}
+
+    named = configured_principal(ROLE_ARN)
+
+    assert handler.answer(handler.DIRECT, vouched.verifier, event, principal=named)["status"] == 200
+    assert handler.answer(handler.DIRECT, vouched.verifier, event, principal=None)["status"] == 401
