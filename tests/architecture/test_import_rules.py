@@ -19,6 +19,7 @@ HEAVY = frozenset(
 
 LIGHT = [
     ("keyrung_verifier.service", HEAVY),
+    ("keyrung_verifier.guard.admission", HEAVY),
     ("keyrung_policies.evaluate", {"yaml"}),
     ("keyrung_policies.bundle", {"yaml"}),
     ("keyrung_policies.model", {"yaml"}),

@@ -10,13 +10,12 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
-from support.guarded import ALICE, PUBLIC_URL, identify, shell
-from support.verifier import CLIENT, ORIGIN, World
+from support.guarded import ALICE, guard_of, shell
+from support.verifier import World
 
 from keyrung_infra.serve.app import create_app
 from keyrung_infra.serve.build import Parts
-from keyrung_verifier.guard import Action, StepUpGuard
-from keyrung_verifier.guard.model import App
+from keyrung_verifier.guard.asgi import Action, App, StepUpGuard
 
 
 async def _export(_request: Request) -> Response:
@@ -33,21 +32,14 @@ def _reports(world: World) -> StepUpGuard:
         Route("/reports/export", _export, methods=["GET"]),
         Route("/reports/{id}", _report, methods=["GET"]),
     ]
+    actions = {
+        "GET /reports/export": Action(name="customers.export"),
+        "GET /reports/{id}": Action(name="accounts.read"),
+    }
     return StepUpGuard(
         cast(App, Starlette(routes=routes)),
-        verifier_url=ORIGIN,
-        public_url=PUBLIC_URL,
-        client_id=CLIENT.client_id,
-        client_secret=CLIENT.secret,
-        audience=CLIENT.audience,
-        issuer=ORIGIN,
-        routes={
-            "GET /reports/export": Action(name="customers.export"),
-            "GET /reports/{id}": Action(name="accounts.read"),
-        },
-        identify=identify,
+        guard_of(world, routes=actions),
         http=httpx.AsyncClient(transport=httpx.MockTransport(shell(world))),
-        now=world.clock.now,
     )
 
 

@@ -9,8 +9,18 @@ import httpx
 from support.verifier import CLIENT, ORIGIN, Totp, World
 
 from keyrung_verifier.entry import WebRequest, serve
-from keyrung_verifier.guard import Action, GuardedRequest, Session, StepUpGuard
-from keyrung_verifier.guard.model import Message, Receive, Scope, Send
+from keyrung_verifier.guard.asgi import (
+    Action,
+    Guard,
+    GuardedRequest,
+    Message,
+    Receive,
+    Scope,
+    Send,
+    Session,
+    StepUpGuard,
+    client_credentials,
+)
 
 PUBLIC_URL = "https://bank.example"
 ALICE = {"Authorization": "Bearer alice"}
@@ -35,7 +45,7 @@ def shell(world: World) -> Handler:
     return handle
 
 
-def identify(scope: Scope) -> Session | None:
+def identify(scope: Mapping[str, Any]) -> Session | None:
     names = {b"Bearer alice": "alice", b"Bearer bob": "bob", b"Bearer robot": "robot"}
     name = next((names.get(value) for header, value in scope["headers"] if header == b"authorization"), None)
     kind = "machine" if name == "robot" else "person"
@@ -54,6 +64,20 @@ ROUTES = {
     "POST /transfers": Action(name="payments.transfer", resource=transfer),
     "GET /customers/export": Action(name="customers.export"),
 }
+
+
+def guard_of(world: World, **changes: Any) -> Guard:
+    """Return the guard of the application that the verifier knows."""
+    settings: dict[str, Any] = {
+        "verifier_url": ORIGIN,
+        "public_url": PUBLIC_URL,
+        "authenticate": client_credentials(CLIENT.client_id, CLIENT.secret),
+        "audience": CLIENT.audience,
+        "routes": ROUTES,
+        "identify": identify,
+        "now": world.clock.now,
+    }
+    return Guard(**settings | changes)
 
 
 class Recorder:
@@ -82,19 +106,9 @@ class Guarded:
         self.verifier = verifier or shell(world)
         self.calls: list[httpx.Request] = []
         self.app = Recorder()
-        self.guard = StepUpGuard(
-            self.app,
-            verifier_url=ORIGIN,
-            public_url=PUBLIC_URL,
-            client_id=CLIENT.client_id,
-            client_secret=CLIENT.secret,
-            audience=CLIENT.audience,
-            issuer=ORIGIN,
-            routes=ROUTES,
-            identify=identify,
-            http=httpx.AsyncClient(transport=httpx.MockTransport(self._carry)),
-            now=world.clock.now,
-        )
+        self.decisions = guard_of(world)
+        http = httpx.AsyncClient(transport=httpx.MockTransport(self._carry))
+        self.guard = StepUpGuard(self.app, self.decisions, http=http)
 
     def _carry(self, request: httpx.Request) -> httpx.Response:
         self.calls.append(request)

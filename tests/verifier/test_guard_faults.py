@@ -3,7 +3,7 @@
 import asyncio
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import httpx
@@ -11,8 +11,7 @@ import pytest
 from support.guarded import ALICE, Guarded, fails, replacing, says, shell, stepped_up
 from support.verifier import Totp, World, bundle_bytes, catalog_texts
 
-from keyrung_verifier.guard import Session, calls
-from keyrung_verifier.guard.model import Scope
+from keyrung_verifier.guard.asgi import Session, verifier_client
 
 JWKS = "/.well-known/jwks.json"
 EVALUATION = "/access/v1/evaluation"
@@ -181,10 +180,10 @@ def test_a_policy_that_changed_after_the_step_up_refuses_the_assertion(guarded: 
 
 
 def test_an_unforeseen_error_is_a_generic_refusal(guarded: Guarded, caplog: pytest.LogCaptureFixture) -> None:
-    def broken(_scope: Scope) -> Session | None:
+    def broken(_scope: Mapping[str, Any]) -> Session | None:
         raise RuntimeError("secret detail")
 
-    guarded.guard._identify = broken
+    guarded.decisions.identify = broken
     with caplog.at_level(logging.INFO):
         answer = guarded.request("GET", "/accounts")
 
@@ -218,7 +217,7 @@ def test_no_log_line_holds_the_secret_or_the_assertion(
 def test_the_environment_cannot_redirect_the_verifier_calls(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
 
-    client = calls.verifier_client()
+    client = verifier_client()
 
     assert client._mounts == {}
     assert client.follow_redirects is False

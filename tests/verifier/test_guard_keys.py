@@ -8,7 +8,7 @@ from support.guarded import Guarded, fails, replacing, says, shell, stepped_up
 from support.verifier import Totp, UnsafeTestKey, World
 
 from keyrung_verifier import assertion as assertions
-from keyrung_verifier.guard import calls
+from keyrung_verifier.guard import keys as guard_keys
 
 JWKS = "/.well-known/jwks.json"
 
@@ -35,7 +35,7 @@ def test_the_key_set_is_fetched_once_for_many_assertions(guarded: Guarded, totp:
 def test_unknown_key_ids_cause_one_fetch_and_not_one_each(guarded: Guarded, totp: Totp) -> None:
     claims = assertions_claims(guarded, totp)
     strangers = [assertions.sign(claims, UnsafeTestKey(f"stranger-{number}")) for number in range(5)]
-    guarded.world.clock.advance(calls.JWKS_PAUSE_SECONDS)
+    guarded.world.clock.advance(guard_keys.JWKS_PAUSE_SECONDS)
     before = guarded.called.count(JWKS)
 
     statuses = [guarded.request("POST", "/profile", assertion=stranger).status_code for stranger in strangers]
@@ -50,7 +50,7 @@ def test_a_key_that_is_newer_than_the_set_is_found(guarded: Guarded, totp: Totp)
     assertion = stepped_up(guarded, totp)
     assert guarded.request("POST", "/profile", assertion=assertion).status_code == 403
     guarded.verifier = shell(guarded.world)
-    guarded.world.clock.advance(calls.JWKS_PAUSE_SECONDS)
+    guarded.world.clock.advance(guard_keys.JWKS_PAUSE_SECONDS)
 
     assert guarded.request("POST", "/profile", assertion=assertion).status_code == 200
 
@@ -61,7 +61,7 @@ def test_the_last_good_set_is_kept_until_it_expires_and_not_longer(guarded: Guar
     assert guarded.request("POST", "/profile", assertion=used).status_code == 200
     guarded.verifier = replacing(guarded.world, JWKS, fails(httpx.ConnectError("down")))
 
-    clock.advance(calls.JWKS_EXPIRY_SECONDS - 1)
+    clock.advance(guard_keys.JWKS_EXPIRY_SECONDS - 1)
     fresh = stepped_up(guarded, totp)
     assert guarded.request("POST", "/profile", assertion=fresh).status_code == 200
     clock.advance(31)
@@ -94,7 +94,7 @@ def test_a_key_set_with_repeated_or_missing_key_ids_is_not_used(
 
 def test_a_key_that_is_in_the_assertion_only_is_never_used(guarded: Guarded, totp: Totp) -> None:
     claims = assertions_claims(guarded, totp)
-    guarded.world.clock.advance(calls.JWKS_PAUSE_SECONDS)
+    guarded.world.clock.advance(guard_keys.JWKS_PAUSE_SECONDS)
 
     forged = assertions.sign(claims, UnsafeTestKey("forger"))
 

@@ -12,7 +12,7 @@ from keyrung_infra.errors import InfraError
 from keyrung_infra.project import find_root
 from keyrung_infra.sample_api.app import Settings, guarded_bank, read_settings
 from keyrung_provisioners.errors import ProvisionerError
-from keyrung_verifier.guard import verifier_client
+from keyrung_verifier.guard.asgi import verifier_client
 
 LOOPBACK = "127.0.0.1"
 

@@ -12,7 +12,7 @@ from keyrung_infra.errors import InfraError
 from keyrung_infra.sample_api.bank import ROUTES, bank
 from keyrung_infra.sample_api.sessions import read_sessions
 from keyrung_provisioners.sources import resolve
-from keyrung_verifier.guard import StepUpGuard
+from keyrung_verifier.guard.asgi import Guard, StepUpGuard, client_credentials
 
 _Text = Annotated[str, Meta(min_length=1, max_length=2048)]
 
@@ -52,17 +52,16 @@ def read_settings(path: Path) -> Settings:
 
 def guarded_bank(settings: Settings, *, root: Path, public_url: str, http: httpx.AsyncClient) -> Starlette:
     """Return the bank behind the guard; ``http`` carries the calls to the verifier."""
-    app = bank()
-    app.add_middleware(
-        StepUpGuard,
+    secret = resolve(settings.client_secret, root=root, secret=True)
+    guard = Guard(
         verifier_url=settings.verifier_url,
         public_url=public_url,
-        client_id=settings.client_id,
-        client_secret=resolve(settings.client_secret, root=root, secret=True),
+        authenticate=client_credentials(settings.client_id, secret),
         audience=settings.audience,
         issuer=settings.issuer,
         routes=ROUTES,
         identify=read_sessions(root / settings.sessions),
-        http=http,
     )
+    app = bank()
+    app.add_middleware(StepUpGuard, guard=guard, http=http)
     return app

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from keyrung_verifier.guard import Action, GuardedRequest
+from keyrung_verifier.guard.asgi import Action, GuardedRequest
 
 # Longest payee that the policy's display takes; the catalogue declares the same length.
 MAX_PAYEE_CHARS = 70

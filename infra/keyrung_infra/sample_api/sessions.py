@@ -1,15 +1,15 @@
 """Fixed sessions from a file: the part that a real application has already, in its smallest form."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta, Struct
 
 from keyrung_infra.errors import InfraError
-from keyrung_verifier.guard.model import Scope, Session
+from keyrung_verifier.guard.asgi import Session
 
 # Shorter tokens could be guessed; the demo makes them from 256 bits.
 _Token = Annotated[str, Meta(min_length=32, max_length=256)]
@@ -30,7 +30,7 @@ class StoredSession(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         return f"StoredSession({self.subject_id!r})"
 
 
-def read_sessions(path: Path) -> Callable[[Scope], Session | None]:
+def read_sessions(path: Path) -> Callable[[Mapping[str, Any]], Session | None]:
     """Return the guard's `identify` over the sessions of a JSON file."""
     fix = "write a list of sessions, each with token, subject_id, session_id and kind"
     try:
@@ -47,7 +47,7 @@ def read_sessions(path: Path) -> Callable[[Scope], Session | None]:
         for session in stored
     }
 
-    def identify(scope: Scope) -> Session | None:
+    def identify(scope: Mapping[str, Any]) -> Session | None:
         values = [value for name, value in scope["headers"] if name == b"authorization"]
         if len(values) != 1 or values[0][: len(_SCHEME)].lower() != _SCHEME:
             return None

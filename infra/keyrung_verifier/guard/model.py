@@ -1,15 +1,12 @@
 """What an application tells the guard, and how a request ends that does not pass."""
 
+import base64
+import hashlib
 import json
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
 Scalar = str | int | bool
 
 RETRY_AFTER_SECONDS = 5
@@ -57,6 +54,26 @@ class Action:
     resource: Callable[[GuardedRequest], Mapping[str, Scalar]] = _no_attributes
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Head:
+    """A request up to its body.
+
+    Attributes:
+        path: What routes are compared with and the application routes by.
+        target: Path and query as clients write them.
+        headers: Names in lower case; a repeated header stands here as often as it came.
+    """
+
+    method: str
+    path: str
+    target: str
+    headers: Sequence[tuple[str, str]] = field(repr=False)
+
+    def values(self, name: str) -> list[str]:
+        """Return each value that the header came with."""
+        return [value for each, value in self.headers if each == name]
+
+
 class Refusal(Exception):  # noqa: N818 - an answer, not a fault
     """Ends a request; `reason` goes to the log only."""
 
@@ -73,6 +90,11 @@ def assertion_refused(reason: str) -> Refusal:
 def unavailable(reason: str) -> NoReturn:
     """End the request because nobody can decide it now."""
     raise Refusal(503, "temporarily_unavailable", reason, {"Retry-After": str(RETRY_AFTER_SECONDS)})
+
+
+def sha256_base64url(data: bytes) -> str:
+    """Return base64url of SHA-256."""
+    return base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode("ascii")
 
 
 def _unique_members(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:

@@ -1,0 +1,176 @@
+"""What the guard decides about a request: which action it is, what to ask, whether what it brings is good enough.
+
+Nothing here reads or sends: a shell hands over the request and carries out the steps.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from keyrung_policies.satisfaction import age_met, level_met
+from keyrung_verifier import assertion
+from keyrung_verifier.guard.calls import Authenticate, Context, Steps, VerifierCalls
+from keyrung_verifier.guard.keys import KeyCache
+from keyrung_verifier.guard.model import (
+    Action,
+    GuardConfigError,
+    GuardedRequest,
+    Head,
+    Refusal,
+    Session,
+    assertion_refused,
+    sha256_base64url,
+)
+from keyrung_verifier.guard.routes import Routes, check_target
+
+ASSERTION_HEADER = "step-up-assertion"
+MAX_BODY_BYTES = 1024 * 1024  # the body is held in memory while the verifier decides
+
+# One assertion in one header: three base64url parts (RFC 7515 section 3.1).
+_COMPACT_JWS = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """A request whose head is in order; its body is still to be read."""
+
+    head: Head
+    action: Action
+    params: Mapping[str, str]
+    session: Session
+    assertion: str | None = field(repr=False)
+
+
+class Guard:
+    """The decisions of one application.
+
+    Args:
+        verifier_url: Where the verifier answers, https.
+        public_url: The application's own https base URL as clients know it; never taken from a Host header.
+        authenticate: Proves to the verifier who calls (see `client_credentials`).
+        routes: "METHOD /path/{parameter}" to action.
+        identify: Gives the session of a request, or None; it is handed the ASGI scope or the Lambda event.
+        audience: Whom assertions must name; the public URL where nothing else is said.
+        issuer: Who must have issued them; the verifier's URL where nothing else is said.
+        now: The present moment, aware.
+    """
+
+    def __init__(
+        self,
+        *,
+        verifier_url: str,
+        public_url: str,
+        authenticate: Authenticate,
+        routes: Mapping[str, Action],
+        identify: Callable[[Mapping[str, Any]], Session | None],
+        audience: str | None = None,
+        issuer: str | None = None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        if not verifier_url.startswith("https://") or not public_url.startswith("https://"):
+            raise GuardConfigError("Both URLs must begin with https://.")
+        self.verifier_url, self._public_url = verifier_url.removesuffix("/"), public_url.removesuffix("/")
+        self.identify = identify
+        self._issuer, self._audience, self._now = issuer or self.verifier_url, audience or self._public_url, now
+        self._routes = Routes(routes)
+        self._verifier = VerifierCalls(self.verifier_url, authenticate)
+        self._keys = KeyCache(self._verifier, now)
+
+    def arrive(self, head: Head, session: Session | None) -> Arrival:
+        """Return a request whose head is in order, or raise the refusal; nothing was asked yet."""
+        action, params = self._routes.find(head)
+        if session is None:
+            # RFC 6750 section 3.1: no error code where no credential was understood.
+            raise Refusal(401, "unauthenticated", "no session", {"WWW-Authenticate": "Bearer"})
+        check_target(head.target)
+        return Arrival(head=head, action=action, params=params, session=session, assertion=_assertion_of(head))
+
+    def admit(self, arrival: Arrival, body: bytes) -> Steps[None]:
+        """End without a word where the request may pass; raise the refusal otherwise."""
+        if len(body) > MAX_BODY_BYTES:
+            raise Refusal(413, "body_too_large", "body")
+        uri = self._public_url + arrival.head.target
+        request = GuardedRequest(method=arrival.head.method, uri=uri, params=arrival.params, body=body)
+        asked = _question(arrival, request)
+        context = yield from self._verifier.decide(asked)
+        if context.outcome == "allow":
+            return
+        bound = {"method": request.method, "uri": uri, "body_sha256": sha256_base64url(body)}
+        if arrival.assertion is None:
+            stepup_uri = yield from self._verifier.challenge(asked | {"request": bound})
+            raise _challenge(context, stepup_uri)
+        claims = yield from self._checked(arrival.assertion, arrival, bound, context)
+        yield from self._verifier.spend(arrival.assertion, claims, bound)
+
+    def _checked(
+        self, text: str, arrival: Arrival, bound: Mapping[str, str], context: Context
+    ) -> Steps[assertion.Claims]:
+        """Return the claims of an assertion that fits this very request, before it is spent on it."""
+        try:
+            claims = yield from self._verified(text)
+            digest = assertion.request_digest(bound["method"], bound["uri"], bound["body_sha256"])
+        except (assertion.AssertionInvalidError, assertion.MalformedRequestError) as error:
+            raise assertion_refused(error.reason) from error
+        session = arrival.session
+        expected = (session.subject_id, session.session_id, arrival.action.name, digest, context.policy_digest)
+        if (claims.sub, claims.sid, claims.action, claims.request_digest, claims.policy_digest) != expected:
+            raise assertion_refused("binding")
+        if not level_met(claims.acr, context.acr_values):  # RFC 9470 section 5: the resource checks the level itself
+            raise assertion_refused("level")
+        age_seconds = self._now().timestamp() - claims.auth_time
+        if context.max_age is None or not age_met(age_seconds, context.max_age, assertion.CLOCK_SKEW_SECONDS):
+            raise assertion_refused("age")
+        return claims
+
+    def _verified(self, text: str) -> Steps[assertion.Claims]:
+        keys = yield from self._keys.current()
+        try:
+            return self._verify(text, keys)
+        except assertion.AssertionInvalidError as error:
+            if error.reason != "unknown_key":
+                raise
+        newer = yield from self._keys.current(renew=True)  # a key may be newer than our set
+        return self._verify(text, newer)
+
+    def _verify(self, text: str, keys: Mapping[str, Mapping[str, str]]) -> assertion.Claims:
+        return assertion.verify(text, keys=keys, issuer=self._issuer, audience=self._audience, now=self._now())
+
+
+def _assertion_of(head: Head) -> str | None:
+    """Return the assertion that the request brings; two of them, or something else there, is refused."""
+    values = head.values(ASSERTION_HEADER)
+    if not values:
+        return None
+    if len(values) > 1 or _COMPACT_JWS.fullmatch(values[0]) is None:
+        raise Refusal(400, "invalid_request", "assertion header malformed or repeated")
+    return values[0]
+
+
+def _question(arrival: Arrival, request: GuardedRequest) -> dict[str, object]:
+    """Return the AuthZEN request (Authorization API 1.0 section 6.1) for what a client wants to do."""
+    action, session = arrival.action, arrival.session
+    try:
+        attributes = dict(action.resource(request))
+    except Exception as error:  # a mapper reads what a client made up; whatever it trips over, the body is at fault
+        raise Refusal(400, "invalid_request", f"mapper {type(error).__name__}") from error
+    return {
+        "subject": {"type": "user", "id": session.subject_id, "properties": dict(session.properties)},
+        "action": {"name": action.name},
+        "resource": {"type": "route", "id": arrival.head.path, "properties": attributes},
+        "context": {"session": {"id": session.session_id}},
+    }
+
+
+def _challenge(context: Context, stepup_uri: str) -> Refusal:
+    """Return the challenge of RFC 9470 section 3, with where to answer it."""
+    parameters = {
+        "error": "insufficient_user_authentication",
+        "error_description": "A step-up is needed for this request",
+        "acr_values": " ".join(context.acr_values),
+        "max_age": str(context.max_age),
+        "stepup_uri": stepup_uri,
+    }
+    header = "Bearer " + ", ".join(f'{name}="{value}"' for name, value in parameters.items())
+    return Refusal(401, parameters["error"], "step-up needed", {"WWW-Authenticate": header})
