@@ -17,6 +17,7 @@ _STATE_AFTER = {
     "key.deactivated": "deactivated",
     "key.compromised": "compromised",
     "key.destroyed": "destroyed",
+    "key.released": "destroyed",
 }
 # Records that name a key without using it: what a refusal kept from happening, and whom a verifier serves with.
 _REFUSED = "refused"

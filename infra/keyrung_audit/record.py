@@ -32,6 +32,7 @@ LIFECYCLE_EVENTS = frozenset(
         "key.deactivated",
         "key.compromised",
         "key.destroyed",
+        "key.released",
         "key.overdue",
         "key.missing",
         "key.altered",

@@ -99,6 +99,7 @@ class Key(pulumi.CustomResource):
         overlap_seconds: pulumi.Input[int] = OVERLAP_SECONDS,
         escrow: Escrow | None = None,
         copy_to: pulumi.Input[str] | None = None,
+        source: pulumi.Input[str] | None = None,
         cryptoperiod_days: pulumi.Input[int] | None = None,
         deletion_protection: bool = True,
         opts: pulumi.ResourceOptions | None = None,
@@ -117,6 +118,11 @@ class Key(pulumi.CustomResource):
         With ``copy_to``, the URI of a key in another store, both are one identity: the key leaves its vault once,
         wrapped to that store, and is used only after its copy has proven itself.
 
+        With ``source``, the ARN of a KMS key, the key is another resource's: `aws.kms.Key` makes it and
+        `aws.kms.Alias` names it ``key_name`` (from the second generation on ``key_name``-gN). Here it is read back and
+        recorded, with evidence, states and generations; let this depend on the alias. Each generation has a source of
+        its own, and the key of a generation that is over is left to its resource.
+
         The engine is told as well: the provider learns of a deletion only when what depends on the key is gone already,
         while the engine refuses the whole `destroy` before it begins.
         """
@@ -130,6 +136,7 @@ class Key(pulumi.CustomResource):
             "overlapSeconds": overlap_seconds,
             "escrow": None if escrow is None else escrow.plan,
             "copyTo": copy_to,
+            "source": source,
             "cryptoperiodDays": cryptoperiod_days,
             "deletionProtection": deletion_protection,
             **dict.fromkeys(

@@ -35,6 +35,7 @@ class KeyEvent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         "key.deactivated",
         "key.compromised",
         "key.destroyed",
+        "key.released",
         "key.overdue",
         "key.missing",
         "key.altered",

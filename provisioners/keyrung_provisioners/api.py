@@ -62,6 +62,7 @@ class KeySpec:
         claim_id: 16 random bytes recorded by the claim; where the store keeps an identifier beside the key
             (CKA_ID), it proves that an object found later is the one this claim made.
         custody: Whether it is declared escrowed or portable, and how far that is.
+        source: The store's own name of the key (an ARN of KMS), if another program makes it.
     """
 
     uri: KeyUri
@@ -69,6 +70,7 @@ class KeySpec:
     purpose: Purpose
     claim_id: bytes
     custody: Custody = Custody.SOLE
+    source: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -43,6 +43,13 @@ def check_identity(row: KeyRow, manager: KeyManager) -> KeyDescription:
 def refuse_weak(spec: KeySpec, found: KeyDescription, manager: KeyManager) -> None:
     """Refuse a key that falls short of its declaration, naming the attributes."""
     weak = manager.deviations(spec, found)
+    if weak and spec.source is not None:
+        raise KeyRefusedError(
+            f"{spec.uri} (thumbprint {found.fingerprint}) is not {spec.source} as declared, in {', '.join(weak)}",
+            fix="have that name stand for the declared key, and the key be of the declared algorithm",
+            uri=str(spec.uri),
+            attributes=",".join(weak),
+        )
     if weak:
         raise KeyRefusedError(
             f"{spec.uri} is weaker than declared in {', '.join(weak)}",
@@ -61,6 +68,7 @@ def spec_of(row: KeyRow) -> KeySpec:
         purpose=claim.purpose,
         claim_id=row.claim_id,
         custody=row.custody,
+        source=claim.source,
     )
 
 

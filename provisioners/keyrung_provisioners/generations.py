@@ -37,6 +37,7 @@ class Line:
         publish_seconds: From the activation of a new generation to its first use.
         overlap_seconds: From the deactivation of a generation to its destruction.
         copy_to: Name of the first generation's copy in another store, if the key is portable.
+        source: See `Claim.source`, of the newest generation; the names of the others follow from `uri` alone then.
     """
 
     owner: str
@@ -46,6 +47,7 @@ class Line:
     purpose: Purpose
     escrowed: bool = False
     copy_to: KeyUri | None = None
+    source: str | None = None
     publish_seconds: int = PUBLISH_SECONDS
     overlap_seconds: int = OVERLAP_SECONDS
 
@@ -199,11 +201,14 @@ def _continue(
     claim = Claim(
         owner=line.owner,
         generation=line.generation,
-        uri=_uri(line.uri, line.generation, {row.claim.generation: row.claim.uri for row in living}),
+        uri=line.uri.of_generation(line.generation)
+        if line.source is not None
+        else _uri(line.uri, line.generation, {row.claim.generation: row.claim.uri for row in living}),
         algorithm=line.algorithm,
         purpose=line.purpose,
         escrowed=line.escrowed,
         copy_to=None if line.copy_to is None else _uri(line.copy_to, line.generation, copies),
+        source=line.source,
     )
     wait_seconds = line.publish_seconds if followed else 0
     row = provisioner.provision(claim, manager, holder=holder, publish_seconds=wait_seconds)

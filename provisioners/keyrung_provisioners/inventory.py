@@ -26,6 +26,8 @@ class Claim:
     Attributes:
         escrowed: Whether its escrow must be confirmed before it is used.
         copy_to: Where the same key stands, too, before it is used.
+        source: The store's own name of the key (an ARN of KMS) if another program makes and destroys it; here it is
+            read back, recorded and given states, and in the end released to that program.
     """
 
     owner: str
@@ -35,6 +37,7 @@ class Claim:
     purpose: Purpose
     escrowed: bool = False
     copy_to: KeyUri | None = None
+    source: str | None = None
 
     @property
     def custody(self) -> Custody:

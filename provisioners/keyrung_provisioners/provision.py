@@ -75,7 +75,7 @@ class Provisioner:
     def provision(
         self, claim: Claim, manager: KeyManager, *, holder: str | None = None, publish_seconds: int = 0
     ) -> KeyRow:
-        """Return the active key of ``claim``, made now or by an earlier, interrupted run.
+        """Return the active key of ``claim``, made now or by an earlier, interrupted run, or by the program it names.
 
         Args:
             claim: What is declared.
@@ -96,10 +96,12 @@ class Provisioner:
             row, new = self._claim(claim, manager)
             self.reached("claimed")
             refuse_destroyed(row)
-            if row.fingerprint is None:
-                row = self._make(row, manager, new=new)
-            else:
+            if row.fingerprint is not None:
                 check_identity(row, manager)
+            elif claim.source is not None:
+                row = self._read_back(row, manager)
+            else:
+                row = self._make(row, manager, new=new)
             if row.state is KeyState.PRE_ACTIVATION:
                 if row.custody is Custody.ESCROWING:
                     row = self._escrow(row, manager)
@@ -117,12 +119,41 @@ class Provisioner:
     def _claim(self, claim: Claim, manager: KeyManager) -> tuple[KeyRow, bool]:
         """Return the row of ``claim`` and whether it is new; nothing may stand under the name before it is claimed.
 
-        A claim that is followed by a refusal would make the key that stands there look like ours to the next run.
+        A claim that is followed by a refusal would make the key that stands there look like ours to the next run. A
+        key that another program makes has to stand there, and is judged before it is claimed for the same reason.
         """
-        unclaimed = self.inventory.row(claim.owner, claim.generation) is None and self.inventory.find(claim.uri) is None
-        if unclaimed and describe_or_none(manager, claim.uri) is not None:
-            raise foreign(claim.uri)
-        return self.inventory.claim(claim, claim_id=self.token_bytes(CLAIM_ID_BYTES), now=self.now())
+        claim_id = self.token_bytes(CLAIM_ID_BYTES)
+        known = self.inventory.row(claim.owner, claim.generation)
+        if claim.source is not None:
+            self._judge_source(claim, known, manager, claim_id=claim_id)
+        else:
+            unclaimed = known is None and self.inventory.find(claim.uri) is None
+            if unclaimed and describe_or_none(manager, claim.uri) is not None:
+                raise foreign(claim.uri)
+        return self.inventory.claim(claim, claim_id=claim_id, now=self.now())
+
+    def _judge_source(self, claim: Claim, known: KeyRow | None, manager: KeyManager, *, claim_id: bytes) -> None:
+        """Refuse the key of another program if it is not the recorded one, or was never fit for this claim."""
+        if known is not None and known.fingerprint is not None:
+            if known.state is not KeyState.DESTROYED:
+                check_identity(known, manager)
+            return
+        found = manager.describe(claim.uri)
+        spec = KeySpec(
+            uri=claim.uri,
+            algorithm=claim.algorithm,
+            purpose=claim.purpose,
+            claim_id=claim_id,
+            source=claim.source,
+        )
+        refuse_weak(spec, found, manager)
+        refuse_known(found, self.inventory)
+
+    def _read_back(self, row: KeyRow, manager: KeyManager) -> KeyRow:
+        """Return the row with the key that another program made."""
+        found = manager.describe(row.claim.uri)
+        refuse_weak(spec_of(row), found, manager)
+        return self.inventory.record_created(row, in_its_store(found, manager), how="imported", now=self.now())
 
     def _make(self, row: KeyRow, manager: KeyManager, *, new: bool) -> KeyRow:
         """Return the row with its key made, or found if an earlier run made it; a new claim has just looked."""
@@ -225,6 +256,8 @@ class Provisioner:
     def retire(self, owner: str, generation: int, manager: KeyManager, *, holder: str | None = None) -> None:
         """Destroy the key of one generation; already gone counts as done, and so does a key held by another.
 
+        A key that another program made is released to it: its life here is over, and destroying it is left to that one.
+
         A forced replacement under one generation asks for the key again before it deletes: that gives the same key to
         a new holder, and what the old one asks to delete then is that very key.
 
@@ -236,6 +269,9 @@ class Provisioner:
             if row is None or row.state is KeyState.DESTROYED:
                 return
             if holder is not None and self.inventory.holder(row) != holder:
+                return
+            if row.claim.source is not None:
+                self.inventory.transition(row, KeyState.DESTROYED, now=self.now())
                 return
             if row.custody in ESCROW and self.escrow is None:
                 raise KeyRefusedError(

@@ -30,6 +30,7 @@ INPUTS: dict[str, dict[str, tuple[Any, str]]] = {
         "overlapSeconds": (86_400, "update"),
         "escrow": (None, "update"),
         "copyTo": (None, "replace"),
+        "source": (None, "update"),
         "cryptoperiodDays": (None, "update"),
         "deletionProtection": (True, "update"),
     },
@@ -45,7 +46,8 @@ INPUTS: dict[str, dict[str, tuple[Any, str]]] = {
     },
     "VerifierConfig": {"document": (None, "update"), "path": (None, "replace")},
 }
-OPTIONAL = {("Key", "escrow"), ("Key", "copyTo"), ("Key", "cryptoperiodDays")}  # these have no default either
+# These have no default either.
+OPTIONAL = {("Key", name) for name in ("escrow", "copyTo", "source", "cryptoperiodDays")}
 # Valid inputs of each, and what they are changed to.
 GIVEN: dict[str, dict[str, tuple[Any, Any]]] = {
     "KeyVault": {"uri": ("transit:mount=keyrung", "transit:mount=other")},
@@ -59,6 +61,7 @@ GIVEN: dict[str, dict[str, tuple[Any, Any]]] = {
         "overlapSeconds": (86_400, 600),
         "escrow": (None, PLAN),
         "copyTo": (None, "transit:mount=keyrung;name=copy"),
+        "source": (None, "arn:aws:kms:eu-central-1:123456789012:key/1234abcd"),
         "cryptoperiodDays": (700, 300),
         "deletionProtection": (False, True),
     },

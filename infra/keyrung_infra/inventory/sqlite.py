@@ -159,7 +159,8 @@ class SqliteInventory:
                 (state, utc_text(now), utc_text(used_from), row.claim.owner, row.claim.generation),
             )
             resumed = current.state is KeyState.SUSPENDED and state is KeyState.ACTIVE
-            event = "key.resumed" if resumed else _EVENT_OF_STATE[state]
+            released = state is KeyState.DESTROYED and row.claim.source is not None
+            event = "key.resumed" if resumed else "key.released" if released else _EVENT_OF_STATE[state]
             # A key may be suspended and resumed more than once.
             append_event(connection, moved, event, now, at_each_time=resumed or state is KeyState.SUSPENDED)
         return moved

@@ -28,6 +28,7 @@ CREATE TABLE IF NOT EXISTS keys (
     use_not_before TEXT,
     cryptoperiod_days INTEGER,
     copy_uri TEXT,
+    source TEXT,
     PRIMARY KEY (owner, generation)
 ) STRICT;
 CREATE UNIQUE INDEX IF NOT EXISTS one_living_owner_per_uri ON keys (uri) WHERE state <> 'destroyed';
@@ -65,6 +66,7 @@ _MIGRATIONS = {
     " UPDATE keys SET use_not_before = claimed_at WHERE state <> 'pre-activation'",
     "cryptoperiod_days": "ALTER TABLE keys ADD COLUMN cryptoperiod_days INTEGER",
     "copy_uri": "ALTER TABLE keys ADD COLUMN copy_uri TEXT",
+    "source": "ALTER TABLE keys ADD COLUMN source TEXT",
 }
 
 

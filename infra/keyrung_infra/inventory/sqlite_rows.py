@@ -13,7 +13,7 @@ from keyrung_provisioners.uri import KeyUri
 
 _COLUMNS = (
     "owner, generation, uri, algorithm, purpose, claim_id, claimed_at, state, fingerprint, public_key_pem, evidence,"
-    " custody, state_since, use_not_before, cryptoperiod_days, copy_uri"
+    " custody, state_since, use_not_before, cryptoperiod_days, copy_uri, source"
 )
 
 
@@ -25,7 +25,7 @@ def select(connection: sqlite3.Connection, condition: str, values: tuple[str | i
 
 def _row(found: Sequence[object]) -> KeyRow:
     owner, generation, uri, algorithm, purpose, claim_id, claimed_at, state, fingerprint, pem, evidence, *rest = found
-    kept, since, used_from, days, copy_uri = rest
+    kept, since, used_from, days, copy_uri, source = rest
     custody = Custody(str(kept))
     return KeyRow(
         claim=Claim(
@@ -36,6 +36,7 @@ def _row(found: Sequence[object]) -> KeyRow:
             purpose=Purpose(str(purpose)),
             escrowed=custody in ESCROW,
             copy_to=None if copy_uri is None else KeyUri.parse(str(copy_uri)),
+            source=None if source is None else str(source),
         ),
         claim_id=claim_id if isinstance(claim_id, bytes) else b"",
         claimed_at=datetime.fromisoformat(str(claimed_at)),
@@ -58,7 +59,7 @@ def utc_text(moment: datetime | None) -> str | None:
 def insert(connection: sqlite3.Connection, row: KeyRow) -> None:
     """Insert a row that was just claimed."""
     connection.execute(
-        f"INSERT INTO keys ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL, NULL, NULL, ?, ?, NULL, NULL, ?)",  # noqa: S608 - constants
+        f"INSERT INTO keys ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL, NULL, NULL, ?, ?, NULL, NULL, ?, ?)",  # noqa: S608 - constants
         (
             row.claim.owner,
             row.claim.generation,
@@ -71,6 +72,7 @@ def insert(connection: sqlite3.Connection, row: KeyRow) -> None:
             row.custody,
             utc_text(row.state_since),
             None if row.claim.copy_to is None else str(row.claim.copy_to),
+            row.claim.source,
         ),
     )
 

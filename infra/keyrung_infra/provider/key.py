@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from keyrung_infra.errors import InfraError
 from keyrung_infra.key_algorithms import algorithm_refusal
-from keyrung_infra.provider import key_escrow
+from keyrung_infra.provider import key_escrow, key_source
 from keyrung_infra.provider.backends import Backends
 from keyrung_infra.provider.key_cryptoperiod import CRYPTOPERIOD_DAYS, overdue_advice, timed
 from keyrung_infra.provider.key_line import (
@@ -89,6 +89,7 @@ class Key:
             optional=True,
             on_change=OnChange.REPLACE,
         ),
+        "source": key_source.SOURCE,
         "cryptoperiodDays": CRYPTOPERIOD_DAYS,
         "deletionProtection": Property(
             type="boolean", description="Whether deleting or replacing the key is refused.", default=True
@@ -125,7 +126,7 @@ class Key:
             uri = _uri(inputs)
         except InvalidSettingError as error:
             return [Failure(property="name", reason=str(error))]
-        failures += copy_failures(inputs)
+        failures += copy_failures(inputs) + key_source.failures(uri, inputs)
         purpose, algorithm = inputs["purpose"], inputs["algorithm"]
         if UNKNOWN not in (purpose, algorithm):
             refusal = algorithm_refusal(Purpose(str(purpose)), str(algorithm))
@@ -146,6 +147,7 @@ class Key:
     def guard(self, state: Values, inputs: Values, changes: Changes) -> None:
         """Refuse a generation that cannot follow, to replace a protected key, or any under the generation it had."""
         if not changes.replaces:
+            key_source.guard(state, inputs)
             if inputs["generation"] is not UNKNOWN:
                 due = due_now(state, inputs, self._backends.now())
                 check_generation(stages(state), whole_number(inputs, "generation"), due)
@@ -213,8 +215,9 @@ class Key:
         return self._outputs(rows, str(state["holder"]), state.get("escrow"))
 
     def adopt(self, urn: str, resource_id: str) -> Imported:
-        """Take over an existing key; the id is ``PURPOSE@URI``."""
+        """Take over an existing key; the id is ``PURPOSE@URI``, or ``PURPOSE@URI@ARN`` for what stays another's."""
         purpose, _, text = resource_id.partition("@")
+        text, _, source = text.partition("@")
         if purpose not in _PURPOSES or not text:
             raise InfraError(
                 "the id of an imported key says its purpose",
@@ -235,11 +238,16 @@ class Key:
         plan = key_escrow.recorded_plan(uri, self._backends)
         if plan is not None:
             inputs = {**inputs, "escrow": plan}
+        if source:
+            inputs = {**inputs, "source": source}
         for failure in self.check(inputs):  # before anything is claimed
             raise InfraError(failure.reason, fix="choose the purpose that this key can serve", uri=str(uri))
-        holder = _new_holder()
-        row = self._backends.provisioner().take_over(urn, uri, Purpose(purpose), manager, holder=holder)
-        return Imported(resource_id=str(uri), inputs=inputs, outputs=self._outputs([row], holder, plan))
+        holder, provisioner = _new_holder(), self._backends.provisioner()
+        if source:
+            rows = bring_up_to_date(provisioner, declared_line(urn, inputs), manager, holder=holder)
+        else:
+            rows = [provisioner.take_over(urn, uri, Purpose(purpose), manager, holder=holder)]
+        return Imported(resource_id=str(uri), inputs=inputs, outputs=self._outputs(rows, holder, plan))
 
     def update(self, urn: str, state: Values, inputs: Values) -> Values:
         """Begin a rotation, do what is due, follow the custodians; all else lives in the state and needs no store."""
@@ -287,7 +295,11 @@ def _uri(inputs: Values) -> KeyUri | None:
     vault, name = inputs["vault"], inputs["name"]
     if vault is UNKNOWN or name is UNKNOWN:
         return None
-    return VaultUri.parse(str(vault)).key(str(name))
+    uri = VaultUri.parse(str(vault)).key(str(name))
+    generation = inputs["generation"]
+    if inputs.get("source") is None:
+        return uri
+    return uri.of_generation(generation) if isinstance(generation, int) and generation > 0 else None
 
 
 def _new_holder() -> str:

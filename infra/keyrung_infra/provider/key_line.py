@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from keyrung_infra.errors import InfraError
+from keyrung_infra.provider import key_source
 from keyrung_infra.provider.model import Failure, Values
 from keyrung_infra.provider.values import UNKNOWN, Plain
 from keyrung_provisioners.algorithms import algorithm
@@ -25,6 +26,7 @@ def declared_line(urn: str, inputs: Values) -> Line:
         purpose=Purpose(str(inputs["purpose"])),
         escrowed=inputs.get("escrow") is not None,
         copy_to=copy_uri(inputs),
+        source=key_source.declared(inputs),
         publish_seconds=whole_number(inputs, "publishSeconds"),
         overlap_seconds=whole_number(inputs, "overlapSeconds"),
     )

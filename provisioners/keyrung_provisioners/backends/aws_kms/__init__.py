@@ -45,6 +45,7 @@ _REQUIRED: dict[str, AttributeValue] = {
     "KeyState": "Enabled",
     "MultiRegion": False,
 }
+_CHOSEN_BY_THE_MAKER = frozenset({"Origin", "MultiRegion"})
 _IMPORTED: dict[str, AttributeValue] = {"Origin": keys.EXTERNAL, "ExpirationModel": keys.FOR_GOOD}
 
 
@@ -159,8 +160,14 @@ class AwsKmsKeyManager:
         return sorted(keys.alias_name(entry) for entry in entries if keys.is_ours_to_see(entry))
 
     def required(self, spec: KeySpec) -> Mapping[str, AttributeValue]:
-        """Return what DescribeKey must say of the key."""
+        """Return what DescribeKey must say of the key.
+
+        Whoever makes a key elsewhere may choose several regions, or material from outside; neither can change later.
+        """
         row = algorithm(spec.algorithm)
+        if spec.source is not None:
+            chosen = {name: value for name, value in _REQUIRED.items() if name not in _CHOSEN_BY_THE_MAKER}
+            return {**chosen, "Arn": spec.source, "KeyUsage": keys.usage(row), "KeySpec": row.kms}
         imported = _IMPORTED if spec.custody in {Custody.COPIED, Custody.RESTORED} else {}
         return {**_REQUIRED, **imported, "KeyUsage": keys.usage(row), "KeySpec": row.kms}
 
