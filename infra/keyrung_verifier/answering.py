@@ -4,6 +4,8 @@ The order is fixed: check the answer, use up the challenge together with its rec
 assertion, then hand it out. Whatever fails on the way leaves a used challenge and no assertion.
 """
 
+from msgspec import UNSET
+
 from keyrung_policies.jws import encode_base64url
 from keyrung_verifier import assertion, models
 from keyrung_verifier.audit_writer import hash_id, key_facts
@@ -20,7 +22,7 @@ from keyrung_verifier.errors import (
 )
 from keyrung_verifier.factors import FACTOR_OF_ANSWER, FACTORS, Answer
 from keyrung_verifier.factors.protocol import Attempt, Factor, Proof
-from keyrung_verifier.limits import MAX_WRONG_ANSWERS, TOKEN_ID_BYTES, USED_MARK_SECONDS
+from keyrung_verifier.limits import MAX_ASSERTION_TTL_SECONDS, MAX_WRONG_ANSWERS, TOKEN_ID_BYTES, USED_MARK_SECONDS
 from keyrung_verifier.store.protocol import (
     AdvanceCounter,
     ClearFailures,
@@ -166,14 +168,17 @@ def _issue(
         sid=challenge.session_id,
         iat=auth_time,
         nbf=auth_time,
-        exp=auth_time + core.settings.assertion_ttl_seconds,
+        exp=auth_time + _ttl_seconds(core, challenge),
         jti=encode_base64url(core.random.token_bytes(TOKEN_ID_BYTES)),
         auth_time=auth_time,
         acr=acr,
         amr=proof.amr,
         request_digest=challenge.request_digest,
+        bind=challenge.bind,
         policy_digest=challenge.policy_digest,
         action=challenge.action,
+        single_use=challenge.single_use,
+        batch=UNSET if challenge.batch is None else challenge.batch,
     )
     # From here on the record is about the assertion: a key that fails is recorded as one that was not issued.
     call.learn(event="assertion.issued", jti=claims.jti)
@@ -192,7 +197,15 @@ def _issue(
         core.audit.commit([call.record("success")], [earned])
     except ConditionFailedError as error:
         raise ChallengeRefusedError("credential_revoked") from error
-    return models.AssertionIssued(assertion=token, expires_in=core.settings.assertion_ttl_seconds, acr=acr)
+    return models.AssertionIssued(assertion=token, expires_in=claims.exp - claims.iat, acr=acr)
+
+
+def _ttl_seconds(core: Core, challenge: Challenge) -> int:
+    """Return the life of an assertion: one that pays more than once lives as long as its rule lets it pay."""
+    if challenge.single_use:
+        return core.settings.assertion_ttl_seconds
+    limits = [MAX_ASSERTION_TTL_SECONDS, challenge.max_age_seconds]
+    return min(limits if challenge.batch is None else [*limits, challenge.batch.within_seconds])
 
 
 def _penalties(core: Core, challenge: Challenge, factor: Factor) -> tuple[Write, ...]:

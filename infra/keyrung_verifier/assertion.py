@@ -7,15 +7,16 @@ readers accept a wrong `typ`, repeated members and unknown `crit`. An independen
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Annotated
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from keyrung_policies import jws
 from keyrung_policies.canonical import canonical_bytes
+from keyrung_policies.model import BINDINGS, Batch, Binding
 from keyrung_verifier.errors import AssertionInvalidError, MalformedRequestError, SigningFailedError, StrictFormError
 from keyrung_verifier.limits import (
     CLOCK_SKEW_SECONDS,
@@ -64,6 +65,10 @@ class Claims(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         auth_time: When the factor was used (RFC 9470 section 6).
         acr: The level that was reached, not the one that was asked for.
         amr: What was done (RFC 8176).
+        request_digest: The parts of the request that `bind` names (see the function of this name).
+        bind: Those parts; empty where the rule binds none.
+        single_use: Whether it pays for one request only.
+        batch: For how many requests it pays at most; with neither, it pays until its end.
     """
 
     iss: Annotated[str, Meta(min_length=1, max_length=2048)]
@@ -78,17 +83,27 @@ class Claims(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     acr: Text
     amr: Annotated[tuple[Text, ...], Meta(min_length=1, max_length=8)]
     request_digest: Text
+    bind: tuple[Binding, ...]
     policy_digest: Text
     action: Text
+    single_use: bool
+    batch: Batch | UnsetType = UNSET
+
+    def uses(self) -> int | None:
+        """Return how many requests it pays for, or None for any number."""
+        if self.single_use:
+            return 1
+        return None if isinstance(self.batch, UnsetType) else self.batch.count
 
 
-def request_digest(method: str, uri: str, body_sha256: str) -> str:
-    """Return the one text that stands for a request: base64url of SHA-256 over its length-prefixed parts.
+def request_digest(method: str, uri: str, body_sha256: str, *, bind: Collection[Binding] = BINDINGS) -> str:
+    """Return the one text that stands for a request's bound parts: base64url of SHA-256 over them, length-prefixed.
 
     Args:
         method: The HTTP method as it is sent.
         uri: The absolute URI as it is sent, without fragment.
         body_sha256: base64url of SHA-256 over the body's bytes.
+        bind: The parts that count; the others are read as strictly and left out.
 
     Raises:
         MalformedRequestError: A part does not have its one form.
@@ -101,7 +116,9 @@ def request_digest(method: str, uri: str, body_sha256: str) -> str:
         body_digest = decode_base64url(body_sha256, size_bytes=SHA256_BYTES)
     except StrictFormError as error:
         raise MalformedRequestError("body_digest_form") from error
-    text = length_prefixed(REQUEST_LABEL, method, uri, body_digest)
+    # A part that is left out has no bytes, which no part that is bound can have.
+    parts: dict[Binding, str | bytes] = {"method": method, "uri": uri, "body": body_digest}
+    text = length_prefixed(REQUEST_LABEL, *(part if name in bind else b"" for name, part in parts.items()))
     return jws.encode_base64url(hashlib.sha256(text).digest())
 
 

@@ -14,6 +14,7 @@ from msgspec import Meta, Struct
 
 from keyrung_policies.canonical import canonical_bytes
 from keyrung_policies.jws import encode_base64url
+from keyrung_policies.model import Batch, Binding
 from keyrung_verifier.errors import StrictFormError
 from keyrung_verifier.limits import MAX_BODY_BYTES
 from keyrung_verifier.strict import convert, length_prefixed, parse_object
@@ -28,6 +29,7 @@ class Challenge(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     Attributes:
         challenge_hash: Hash of the id.
         acrs: Factor to the acr it reaches.
+        single_use, batch, max_age_seconds: What limits the assertion, as the policy says.
     """
 
     challenge_hash: NonEmpty
@@ -37,10 +39,14 @@ class Challenge(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     session_id: NonEmpty
     action: NonEmpty
     request_digest: NonEmpty
+    bind: tuple[Binding, ...]
     policy_digest: NonEmpty
     policy_version: int
     rule_ids: tuple[str, ...]
     display: str | None
+    single_use: bool
+    batch: Batch | None
+    max_age_seconds: int
     acrs: Annotated[dict[str, str], Meta(min_length=1)]
     created_at_seconds: int
     expires_at_seconds: int

@@ -1,11 +1,13 @@
 """What every operation works with, gathered once."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 from msgspec import Struct
 
+from keyrung_policies.model import Binding
 from keyrung_verifier import assertion, models
 from keyrung_verifier.audit_writer import AuditWriter
 from keyrung_verifier.errors import MalformedRequestError, StrictFormError
@@ -53,6 +55,6 @@ def read_body(body: bytes, model: type[Model]) -> Model:
         raise MalformedRequestError(error.reason) from error
 
 
-def digest_of(request: models.HttpRequest) -> str:
-    """Return the digest that stands for a request; raises `MalformedRequestError`."""
-    return assertion.request_digest(request.method, request.uri, request.body_sha256)
+def digest_of(request: models.HttpRequest, bind: Sequence[Binding]) -> str:
+    """Return the digest that stands for the bound parts of a request; raises `MalformedRequestError`."""
+    return assertion.request_digest(request.method, request.uri, request.body_sha256, bind=bind)

@@ -10,13 +10,13 @@ from typing import cast
 from keyrung_policies.evaluate import evaluate
 from keyrung_policies.model import Decision, Request, Requirement, Value
 from keyrung_policies.policy_set import PolicySet
-from keyrung_verifier.models import ChallengeRequest, EvaluationRequest
+from keyrung_verifier.models import EvaluationRequest
 
 # The member of `context` that names the session and is no attribute.
 SESSION_MEMBER = "session"
 
 
-def attributes_of(policy: PolicySet, asked: EvaluationRequest | ChallengeRequest) -> dict[str, Value]:
+def attributes_of(policy: PolicySet, asked: EvaluationRequest) -> dict[str, Value]:
     """Return the declared attributes of a request under the names that rules use.
 
     Undeclared ones are dropped. Declared ones of a wrong type are kept as they are, because the policy denies them.
@@ -37,7 +37,7 @@ def _value(member: object) -> Value:
     return cast(Value, tuple(member) if isinstance(member, list) else member)
 
 
-def decide(policy: PolicySet, asked: EvaluationRequest | ChallengeRequest, now: datetime) -> Decision:
+def decide(policy: PolicySet, asked: EvaluationRequest, now: datetime) -> Decision:
     """Return what the policy says to a request."""
     return evaluate(policy, Request(action=asked.action.name, attributes=attributes_of(policy, asked)), now)
 

@@ -20,7 +20,7 @@ CLOCK_SKEW_SECONDS = 60
 # How long a used assertion is remembered after its end. RFC 9449 section 11.1 asks for the skew; a day more, so that a
 # clock that is set back by minutes or hours revives none.
 USED_MARK_SECONDS = 24 * 60 * 60
-# Life of an assertion: what we give, and the most we accept.
+# Life of an assertion: what we give one that pays once, and the most we give one that pays more often, and accept.
 ASSERTION_TTL_SECONDS = 120
 MAX_ASSERTION_TTL_SECONDS = 300
 # Life of a challenge (ASVS 5.0 6.5.5): what we give, and the most a setting may say.

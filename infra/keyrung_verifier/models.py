@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
+from keyrung_policies.model import Batch, Binding
 from keyrung_verifier.limits import MAX_ID_CHARS, MAX_URI_CHARS
 
 # No control character anywhere: one identifier has one spelling on a terminal and in a log.
@@ -66,7 +67,14 @@ class EvaluationRequest(Model, frozen=True):
 
 
 class EvaluationContext(Model, frozen=True, omit_defaults=True):
-    """What stands beside the decision; `acr_values` and `max_age` only for `step_up`."""
+    """What stands beside the decision; from `acr_values` on only for `step_up`.
+
+    Attributes:
+        max_age: How old the step-up may be, in seconds.
+        bind: The parts of the HTTP request it must have been made for.
+        single_use: Whether it pays for one request only; with neither this nor `batch`, it pays until it is too old.
+        challenge_endpoint: Where to send this evaluation request, with the HTTP request added, to begin the step-up.
+    """
 
     outcome: Literal["allow", "step_up", "deny"]
     rule_ids: list[str]
@@ -74,6 +82,10 @@ class EvaluationContext(Model, frozen=True, omit_defaults=True):
     correlation_id: str
     acr_values: list[str] | UnsetType = UNSET
     max_age: int | UnsetType = UNSET
+    bind: list[Binding] | UnsetType = UNSET
+    single_use: bool | UnsetType = UNSET
+    batch: Batch | UnsetType = UNSET
+    challenge_endpoint: str | UnsetType = UNSET
 
 
 class EvaluationResponse(Model, frozen=True, omit_defaults=False):
@@ -83,14 +95,10 @@ class EvaluationResponse(Model, frozen=True, omit_defaults=False):
     context: EvaluationContext
 
 
-class ChallengeRequest(Model, frozen=True):
+class ChallengeRequest(EvaluationRequest, frozen=True, kw_only=True):
     """An evaluation request and the HTTP request it is about; `context.session.id` is required."""
 
-    subject: Subject
-    action: Action
-    resource: Resource
     request: HttpRequest
-    context: dict[str, Any] = field(default_factory=dict)
 
 
 class ChallengeCreated(Model, frozen=True):
@@ -135,16 +143,14 @@ class AssertionIssued(Model, frozen=True, omit_defaults=False):
     token_type: Literal["stepup+jwt"] = "stepup+jwt"  # noqa: S105 - a type, not a secret
 
 
-class SpendRequest(Model, frozen=True):
-    """An assertion and the session and request it is to pay for."""
+class SpendRequest(ChallengeRequest, frozen=True, kw_only=True):
+    """A request as it was, or would be, put to the making of a challenge, and the assertion that is to pay for it."""
 
     assertion: str
-    session: Session
-    request: HttpRequest
 
 
 class AssertionSpent(Model, frozen=True):
-    """The assertion was good and is used up."""
+    """The assertion was good and has paid for the request."""
 
     spent: bool
     sub: str

@@ -1,44 +1,43 @@
-"""An assertion pays for one request, once: checked against the request at hand, then used up durably."""
+"""An assertion pays for a request: checked against the request at hand and what the policy asks for it, then counted.
 
+The policy is asked again, because an assertion that is bound to less than the whole request may come with one that
+needs more than the one it was earned for. How often it pays is the stricter of what it says and what the policy asks.
+"""
+
+from datetime import UTC, datetime
+
+from keyrung_policies.model import Requirement
+from keyrung_policies.satisfaction import Held, satisfaction
 from keyrung_verifier import assertion, models
 from keyrung_verifier.audit_writer import hash_id
 from keyrung_verifier.callers import Caller
 from keyrung_verifier.calls import Call
 from keyrung_verifier.core import Core, digest_of, read_body
 from keyrung_verifier.errors import AssertionInvalidError, AssertionRefusedError
-from keyrung_verifier.limits import USED_MARK_SECONDS
-from keyrung_verifier.store.protocol import ConditionFailedError, ConsumeOnce, RequireEarned
+from keyrung_verifier.judging import judge, required, required_session
+from keyrung_verifier.limits import CLOCK_SKEW_SECONDS, USED_MARK_SECONDS
+from keyrung_verifier.store.protocol import ConditionFailedError, RequireEarned, SpendCounted, Write
 
 
 def spend(core: Core, call: Call, caller: Caller, body: bytes) -> models.AssertionSpent:
-    """Use up an assertion for the session and request it was made for."""
+    """Let an assertion pay for a request."""
     asked = read_body(body, models.SpendRequest)
-    request_digest = digest_of(asked.request)
-    call.learn(session_id=asked.session.id, request_digest=request_digest)
-    claims = _checked(core, asked.assertion, caller)
-    call.learn(subject_id=claims.sub, action=claims.action, jti=claims.jti, policy_digest=claims.policy_digest)
-    bundle = core.policy_source.current()
-    call.learn(policy_version=bundle.version)
-    if claims.sid != asked.session.id:
-        raise AssertionRefusedError("session")
-    if claims.request_digest != request_digest:
-        raise AssertionRefusedError("request")
+    session = required_session(call, asked)
+    call.learn(subject_id=asked.subject.id, action=asked.action.name)
+    claims = _verified(core, asked.assertion, caller)
+    request_digest = digest_of(asked.request, claims.bind)
+    call.learn(jti=claims.jti, request_digest=request_digest)
+    _check_binding(claims, asked, session, request_digest)
+    bundle, decision = judge(core, call, asked)
     if claims.policy_digest != bundle.digest:
         raise AssertionRefusedError("policy_changed")
-    mark = ConsumeOnce(
-        kind="assertion",
-        key=hash_id(claims.jti),
-        keep_until_seconds=claims.exp + USED_MARK_SECONDS,
-    )
-    try:
-        # Revoking a credential ends what it earned as well (ASVS 5.0 6.5.6).
-        core.audit.commit([call.record("success")], [mark, RequireEarned(jti_hash=mark.key)])
-    except ConditionFailedError as error:
-        raise AssertionRefusedError("used" if error.write is mark else "credential_revoked") from error
+    requirement = required(decision)
+    _check_satisfies(claims, requirement, core.clock.now())
+    _use(core, call, claims, _limit(claims, requirement))
     return models.AssertionSpent(spent=True, sub=claims.sub, acr=claims.acr, auth_time=claims.auth_time, jti=claims.jti)
 
 
-def _checked(core: Core, text: str, caller: Caller) -> assertion.Claims:
+def _verified(core: Core, text: str, caller: Caller) -> assertion.Claims:
     try:
         return assertion.verify(
             text,
@@ -49,3 +48,54 @@ def _checked(core: Core, text: str, caller: Caller) -> assertion.Claims:
         )
     except AssertionInvalidError as error:
         raise AssertionRefusedError(error.reason) from error
+
+
+def _check_binding(
+    claims: assertion.Claims, asked: models.SpendRequest, session: models.Session, request_digest: str
+) -> None:
+    pairs = {
+        "session": (claims.sid, session.id),
+        "subject": (claims.sub, asked.subject.id),
+        "action": (claims.action, asked.action.name),
+        "request": (claims.request_digest, request_digest),
+    }
+    for reason, (stated, found) in pairs.items():
+        if stated != found:
+            raise AssertionRefusedError(reason)
+
+
+def _check_satisfies(claims: assertion.Claims, requirement: Requirement, now: datetime) -> None:
+    held = Held(
+        acr=claims.acr,
+        auth_time=datetime.fromtimestamp(claims.auth_time, UTC),
+        same=claims.bind,
+        used_count=0,  # counted by the store, in the commit that lets it pay
+    )
+    found = satisfaction(requirement, held, now, skew_seconds=CLOCK_SKEW_SECONDS)
+    if found.missing:
+        raise AssertionRefusedError(found.missing[0].partition(":")[0])
+
+
+def _limit(claims: assertion.Claims, requirement: Requirement) -> int | None:
+    """Return how many requests the assertion pays for here, or None for any number."""
+    asked = 1 if requirement.single_use else None if requirement.batch is None else requirement.batch.count
+    stated = claims.uses()
+    if asked is None or stated is None:
+        if asked is not None:
+            # Nobody counted what it paid for until now.
+            raise AssertionRefusedError("use")
+        return stated
+    return min(asked, stated)
+
+
+def _use(core: Core, call: Call, claims: assertion.Claims, limit: int | None) -> None:
+    earned = RequireEarned(jti_hash=hash_id(claims.jti))
+    writes: list[Write] = [earned]
+    if limit is not None:
+        keep_until_seconds = claims.exp + USED_MARK_SECONDS
+        writes.insert(0, SpendCounted(key=earned.jti_hash, limit=limit, keep_until_seconds=keep_until_seconds))
+    try:
+        core.audit.commit([call.record("success")], writes)
+    except ConditionFailedError as error:
+        # Revoking a credential ends what it earned as well (ASVS 5.0 6.5.6).
+        raise AssertionRefusedError("credential_revoked" if error.write is earned else "used") from error

@@ -267,7 +267,7 @@ class Requirement(Struct, frozen=True, kw_only=True):
     acr_values: tuple[str, ...]
     any_of: tuple[tuple[str, ...], ...]
     max_age_seconds: int
-    bind: tuple[str, ...]
+    bind: tuple[Binding, ...]
     display: str | None
     single_use: bool = True
     batch: Batch | None = None

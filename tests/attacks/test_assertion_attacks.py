@@ -94,7 +94,7 @@ def test_an_assertion_for_one_request_is_refused_for_another(
 
 
 def test_an_assertion_of_one_session_is_refused_in_another(world: World, assertion: str) -> None:
-    assert world.spend(assertion, session="sid-2").status == 403
+    assert world.spend(assertion, asked={"session": "sid-2"}).status == 403
     assert world.last_reason("assertion.spent") == "session"
 
 

@@ -166,7 +166,7 @@ def test_a_plain_http_client_gets_the_documented_answers(verifier: Project) -> N
         malformed = http.post(evaluation, content=b"{")
         assert (malformed.status_code, malformed.json()["error"]) == (400, "invalid_request")
         spent = http.post(
-            "/stepup/v1/assertions/spend", json={"assertion": "a.b.c", "session": {"id": "x"}, "request": REQUEST}
+            "/stepup/v1/assertions/spend", json={**question("carol"), "assertion": "a.b.c", "request": REQUEST}
         )
         assert (spent.status_code, spent.json()["error"]) == (403, "assertion_refused")
         for path in ("/access/v1/evaluation", "/stepup/v1/challenges", "/stepup/v1/assertions/spend"):

@@ -288,8 +288,17 @@ class World:
     def respond_code(self, challenge_id: str, code: str) -> Answer:
         return self.respond(challenge_id, {"factor": "otp", "code": code})
 
-    def spend(self, assertion: str, *, client: Client = CLIENT, session: str = "sid-1", **request: Any) -> Answer:
-        body = {"assertion": assertion, "session": {"id": session}, "request": http_request(**request)}
+    def spend(
+        self,
+        assertion: str,
+        *,
+        client: Client = CLIENT,
+        asked: Mapping[str, Any] | None = None,
+        **request: Any,
+    ) -> Answer:
+        """Spend for a change of the profile, or for what is ``asked`` as in `challenge_body`."""
+        body = challenge_body(**{"action": "profile.update", **(asked or {})}, request=http_request(**request))
+        body["assertion"] = assertion
         return self.http("POST", "/stepup/v1/assertions/spend", body, client=client)
 
     # -- credentials and short cuts -----------------------------------------------------------------------------

@@ -24,6 +24,7 @@ from keyrung_verifier.store.protocol import (
     PutChallenge,
     RequireEarned,
     RevokeCredential,
+    SpendCounted,
     Store,
     UseCredential,
     Write,
@@ -59,6 +60,16 @@ def test_a_thing_is_consumed_once(store: Store) -> None:
     assert holds(store, MARK)
     assert not holds(store, MARK)
     assert holds(store, ConsumeOnce(kind="other", key="j", keep_until_seconds=1000))
+
+
+def test_a_thing_is_used_as_often_as_its_limit_says_whichever_limit_is_asked_for(store: Store) -> None:
+    def used(limit: int) -> bool:
+        return holds(store, SpendCounted(key="k", limit=limit, keep_until_seconds=1000))
+
+    assert [used(3), used(2), used(2), used(3), used(3)] == [True, True, False, True, False]
+    assert holds(store, SpendCounted(key="other", limit=1, keep_until_seconds=1000))
+    store.housekeep(1001)
+    assert used(1), "the count is forgotten after its time"
 
 
 @pytest.mark.parametrize(("value", "moves"), [(4, False), (5, False), (6, True)])

@@ -102,7 +102,7 @@ class Guard:
             stepup_uri = yield from self._verifier.challenge(asked | {"request": bound})
             raise _challenge(context, stepup_uri)
         claims = yield from self._checked(arrival.assertion, arrival, bound, context)
-        yield from self._verifier.spend(arrival.assertion, claims, bound)
+        yield from self._verifier.spend(arrival.assertion, claims, asked | {"request": bound})
 
     def _checked(
         self, text: str, arrival: Arrival, bound: Mapping[str, str], context: Context
@@ -110,7 +110,7 @@ class Guard:
         """Return the claims of an assertion that fits this very request, before it is spent on it."""
         try:
             claims = yield from self._verified(text)
-            digest = assertion.request_digest(bound["method"], bound["uri"], bound["body_sha256"])
+            digest = assertion.request_digest(bound["method"], bound["uri"], bound["body_sha256"], bind=claims.bind)
         except (assertion.AssertionInvalidError, assertion.MalformedRequestError) as error:
             raise assertion_refused(error.reason) from error
         session = arrival.session

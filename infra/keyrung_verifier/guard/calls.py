@@ -123,10 +123,9 @@ class VerifierCalls:
             raise Refusal(403, "unmet_authentication_requirements", "level out of reach")
         return (_decode(content, _Challenge) if status == _CREATED else unavailable(f"challenge {status}")).stepup_uri
 
-    def spend(self, text: str, claims: assertion.Claims, bound: Mapping[str, str]) -> Steps[None]:
-        """Use up the assertion for the request; return only when the verifier has done so."""
-        body = {"assertion": text, "session": {"id": claims.sid}, "request": bound}
-        status, content = yield from self._ask("POST", "/stepup/v1/assertions/spend", body)
+    def spend(self, text: str, claims: assertion.Claims, asked: Mapping[str, object]) -> Steps[None]:
+        """Let the assertion pay for the request; return only when the verifier has done so."""
+        status, content = yield from self._ask("POST", "/stepup/v1/assertions/spend", {**asked, "assertion": text})
         if status == _FORBIDDEN:
             raise assertion_refused("spend")
         spent = _decode(content, _Spent) if status == _OK else unavailable(f"spend {status}")

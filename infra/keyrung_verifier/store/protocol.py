@@ -58,6 +58,15 @@ class ConsumeOnce:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SpendCounted:
+    """Uses a thing once more; fails when that was done `limit` times. The count is kept until `keep_until_seconds`."""
+
+    key: str
+    limit: int
+    keep_until_seconds: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AdvanceCounter:
     """Moves a counter forward; fails when it stands at the value or beyond."""
 
@@ -186,6 +195,7 @@ class AcceptPolicy:
 
 Write: TypeAlias = (
     ConsumeOnce
+    | SpendCounted
     | AdvanceCounter
     | CountFailure
     | ClearFailures

@@ -21,7 +21,7 @@ from keyrung_verifier.store.sqlite_writes import apply
 
 # Another process commits in milliseconds; a stuck one must not hold a request for ever.
 BUSY_SECONDS = 5.0
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS audit (shard TEXT, seq INTEGER, line BLOB, PRIMARY KEY (shard, seq));
 CREATE TABLE IF NOT EXISTS audit_head (shard TEXT PRIMARY KEY, seq INTEGER NOT NULL, hash TEXT NOT NULL) STRICT;
@@ -32,6 +32,8 @@ CREATE TABLE IF NOT EXISTS challenges (
 CREATE INDEX IF NOT EXISTS challenges_by_expiry ON challenges (expires_at);
 CREATE TABLE IF NOT EXISTS consumed (kind TEXT, key TEXT, keep_until INTEGER NOT NULL, PRIMARY KEY (kind, key)) STRICT;
 CREATE INDEX IF NOT EXISTS consumed_by_time ON consumed (keep_until);
+CREATE TABLE IF NOT EXISTS uses (key TEXT PRIMARY KEY, count INTEGER NOT NULL, keep_until INTEGER NOT NULL) STRICT;
+CREATE INDEX IF NOT EXISTS uses_by_time ON uses (keep_until);
 CREATE TABLE IF NOT EXISTS counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS failures (
     subject_id TEXT, factor TEXT, failures INTEGER NOT NULL, not_before INTEGER NOT NULL,
@@ -139,6 +141,7 @@ class SqliteStore:
         """Forget what is over; a used mark says itself until when it is kept."""
         with self._transaction() as connection:
             connection.execute("DELETE FROM consumed WHERE keep_until < ?", (now_seconds,))
+            connection.execute("DELETE FROM uses WHERE keep_until < ?", (now_seconds,))
             connection.execute("DELETE FROM assertions WHERE keep_until < ?", (now_seconds,))
             over = (now_seconds - 2 * CLOCK_SKEW_SECONDS,)
             connection.execute("DELETE FROM challenges WHERE expires_at < ?", over)

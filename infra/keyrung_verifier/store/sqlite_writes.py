@@ -29,6 +29,7 @@ from keyrung_verifier.store.protocol import (
     RequireEarned,
     RevokeCredential,
     RevokeTicket,
+    SpendCounted,
     UseCredential,
     Write,
 )
@@ -55,6 +56,17 @@ def _consume_once(connection: sqlite3.Connection, write: ConsumeOnce) -> bool:
         write.kind,
         write.key,
         write.keep_until_seconds,
+    )
+
+
+def _spend_counted(connection: sqlite3.Connection, write: SpendCounted) -> bool:
+    return _changed(
+        connection,
+        "INSERT INTO uses (key, count, keep_until) VALUES (?1, 1, ?2)"
+        " ON CONFLICT (key) DO UPDATE SET count = count + 1 WHERE count < ?3",
+        write.key,
+        write.keep_until_seconds,
+        write.limit,
     )
 
 
@@ -249,6 +261,7 @@ def _accept_policy(connection: sqlite3.Connection, write: AcceptPolicy) -> bool:
 
 _KINDS: dict[type[Write], Callable[[sqlite3.Connection, Any], bool]] = {
     ConsumeOnce: _consume_once,
+    SpendCounted: _spend_counted,
     AdvanceCounter: _advance_counter,
     CountFailure: _count_failure,
     ClearFailures: _clear_failures,

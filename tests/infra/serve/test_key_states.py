@@ -29,7 +29,7 @@ def _answer(project: Project, http: httpx.Client, subject: str) -> httpx.Respons
 
 
 def _spend(http: httpx.Client, subject: str, assertion: str) -> httpx.Response:
-    body = {"assertion": assertion, "request": REQUEST, "session": {"id": f"session of {subject}"}}
+    body = {**question(subject), "assertion": assertion, "request": REQUEST}
     return http.post("/stepup/v1/assertions/spend", json=body)
 
 

@@ -13,7 +13,7 @@ import jwt
 import pyotp
 from support.deployment import resources, set_plugin, states, token_objects, transit_keys
 from support.project import Project
-from support.serving import REQUEST, application, challenge, events, log_report, serving, unused_code
+from support.serving import REQUEST, application, challenge, events, log_report, question, serving, unused_code
 
 from keyrung_infra.serve.build import build_records
 from keyrung_infra.serve.settings import read_settings
@@ -58,7 +58,7 @@ class Load:
         assertion = answered.json()["assertion"]
         kid = jwt.get_unverified_header(assertion)["kid"]
         assert kid in {key["kid"] for key in self.http.get(_JWKS).json()["keys"]}
-        body = {"assertion": assertion, "request": REQUEST, "session": {"id": f"session of {subject}"}}
+        body = {**question(subject), "assertion": assertion, "request": REQUEST}
         spent = self.http.post("/stepup/v1/assertions/spend", json=body)
         assert spent.status_code == httpx.codes.OK, spent.text
         self.signed_by.append(kid)
