@@ -20,6 +20,8 @@ HEAVY = frozenset(
 LIGHT = [
     ("keyrung_verifier.service", HEAVY),
     ("keyrung_verifier.guard.admission", HEAVY),
+    ("keyrung_verifier.aws.kms", HEAVY),
+    ("keyrung_verifier.aws.s3", HEAVY),
     ("keyrung_policies.evaluate", {"yaml"}),
     ("keyrung_policies.bundle", {"yaml"}),
     ("keyrung_policies.model", {"yaml"}),

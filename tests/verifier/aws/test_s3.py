@@ -1,0 +1,66 @@
+"""Objects are read when they changed, and written once."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from support.aws import REGION, aws_client, sdk_client
+from support.tcp_proxy import TcpProxy
+
+from keyrung_verifier.aws.endpoint import Endpoint
+from keyrung_verifier.aws.errors import AwsRefusedError
+from keyrung_verifier.aws.s3 import Bucket
+
+KEY = "audit/0/an object=with+odd~names (1) é.jsonl"
+
+
+@pytest.fixture
+def s3(moto: Endpoint):  # type: ignore[no-untyped-def] # boto3 has no types
+    client = sdk_client("s3", moto)
+    client.create_bucket(
+        Bucket="a.bucket", ObjectLockEnabledForBucket=True, CreateBucketConfiguration={"LocationConstraint": REGION}
+    )
+    yield client
+    client.close()
+
+
+def test_an_object_is_read_again_only_when_it_changed(moto: Endpoint, s3) -> None:  # type: ignore[no-untyped-def]
+    bucket = Bucket(aws_client("s3", moto), "a.bucket")
+    s3.put_object(Bucket="a.bucket", Key=KEY, Body=b"one")
+
+    first = bucket.get(KEY)
+    assert first is not None
+    assert first.body == b"one"
+    assert bucket.get(KEY, unless_etag=first.etag) is None
+    s3.put_object(Bucket="a.bucket", Key=KEY, Body=b"two")
+    second = bucket.get(KEY, unless_etag=first.etag)
+    assert second is not None
+    assert second.body == b"two"
+
+
+def test_a_missing_object_is_told_by_its_code(moto: Endpoint, s3) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(AwsRefusedError) as refused:
+        Bucket(aws_client("s3", moto), "a.bucket").get("nothing")
+
+    assert refused.value.code == "NoSuchKey"
+
+
+def test_an_object_is_written_once_and_locked(moto: Endpoint, s3) -> None:  # type: ignore[no-untyped-def]
+    until = datetime.now(UTC).replace(microsecond=0) + timedelta(days=400)
+    bucket = Bucket(aws_client("s3", moto), "a.bucket")
+
+    bucket.put_locked(KEY, b"lines", retain_until=until)
+    bucket.put_locked(KEY, b"other lines", retain_until=until)
+
+    found = s3.get_object(Bucket="a.bucket", Key=KEY)
+    assert found["Body"].read() == b"lines"
+    assert (found["ObjectLockMode"], found["ObjectLockRetainUntilDate"]) == ("COMPLIANCE", until)
+
+
+def test_a_put_whose_answer_was_lost_counts_as_done(moto: Endpoint, s3, proxy: TcpProxy) -> None:  # type: ignore[no-untyped-def]
+    proxy.drop_answers = 1
+
+    Bucket(aws_client("s3", proxy.endpoint), "a.bucket").put_locked(
+        KEY, b"lines", retain_until=datetime.now(UTC) + timedelta(days=1)
+    )
+
+    assert s3.get_object(Bucket="a.bucket", Key=KEY)["Body"].read() == b"lines"
