@@ -13,8 +13,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.hazmat.primitives.hashes import SHA256
-from moto.backends import get_backend
+from moto.dynamodb.models import dynamodb_backends
+from moto.kms.models import kms_backends
 from moto.kms.utils import ECDSAPrivateKey
+from moto.s3.models import s3_backends
 from moto.server import ThreadedMotoServer
 
 from keyrung_verifier.aws.client import CALL_SECONDS, AwsClient
@@ -24,7 +26,7 @@ from keyrung_verifier.system import SystemClock, SystemRandom
 
 REGION = "eu-central-1"
 CREDENTIALS = Credentials(access_key_id="AKIDEXAMPLE", secret_access_key="not-the-key-of-anybody")
-_BACKENDS = ("dynamodb", "kms", "s3")
+_BACKENDS = (dynamodb_backends, kms_backends, s3_backends)
 _CLIENTS: list[AwsClient] = []
 
 
@@ -41,8 +43,8 @@ def moto_server() -> Iterator[Endpoint]:
 
 def forget_everything() -> None:
     """Empty the parts of moto that tests use."""
-    for name in _BACKENDS:
-        for regions in get_backend(name).values():
+    for accounts in _BACKENDS:
+        for regions in accounts.values():
             for backend in regions.values():
                 backend.reset()
 

@@ -1,8 +1,9 @@
 """Our lean calls of KMS and the boto3 back end of the provisioners are two hands of one key."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from moto.core.exceptions import JsonRESTError
@@ -17,6 +18,7 @@ from keyrung_provisioners.api import KeyDescription, Purpose
 from keyrung_provisioners.registry import open_manager
 from keyrung_provisioners.uri import KeyUri
 from keyrung_verifier.assertion import sign_checked
+from keyrung_verifier.aws.client import AwsClient
 from keyrung_verifier.aws.endpoint import Endpoint
 from keyrung_verifier.aws.errors import AwsRefusedError, AwsUnavailableError
 from keyrung_verifier.aws.kms import MAX_MESSAGE_BYTES, KmsSealer, KmsSigner, parse_uri
@@ -36,7 +38,8 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def provisioned(moto: Endpoint) -> Callable[[KeyUri, str], KeyDescription]:
     def make(uri: KeyUri, algorithm: str) -> KeyDescription:
-        return manager(moto).create(spec(uri, algorithm=algorithm, purpose=Purpose.ASSERTION_SIGNING))
+        made: KeyDescription = manager(moto).create(spec(uri, algorithm=algorithm, purpose=Purpose.ASSERTION_SIGNING))
+        return made
 
     return make
 
@@ -154,8 +157,13 @@ def test_nobody_reads_a_name_in_the_encryption_context(
 ) -> None:
     provisioned(SEALING, "AES-256")
     sent: list[str] = []
-    real = json.dumps
-    monkeypatch.setattr("keyrung_verifier.aws.client.json.dumps", lambda value: sent.append(real(value)) or real(value))
+    real = AwsClient.call
+
+    def call(self: AwsClient, target: str, members: Mapping[str, Any], *, json_version: str) -> dict[str, Any]:
+        sent.append(json.dumps(members))
+        return real(self, target, members, json_version=json_version)
+
+    monkeypatch.setattr(AwsClient, "call", call)
 
     sealer(moto).seal_many([(b"seed", b"alice@example.com")])
 

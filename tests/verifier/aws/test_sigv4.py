@@ -138,7 +138,7 @@ HEADERS = st.dictionaries(st.from_regex(r"x-amz-[a-z]{3,10}-[a-z]{1,5}", fullmat
 def test_calls_with_json_are_signed_as_botocore_signs_them(
     credentials: Credentials, now: datetime, headers: dict[str, str], body: bytes
 ) -> None:
-    request = {
+    request: dict[str, Any] = {
         "method": "POST",
         "path": "/",
         "headers": {"host": "dynamodb.eu-central-1.amazonaws.com", "content-type": "application/x-amz-json-1.0"}
@@ -162,7 +162,7 @@ def test_calls_with_json_are_signed_as_botocore_signs_them(
 def test_objects_are_signed_as_botocore_signs_them(
     credentials: Credentials, now: datetime, key: str, body: bytes
 ) -> None:
-    request = {
+    request: dict[str, Any] = {
         "method": "PUT",
         "path": "/bucket/" + quote(key.encode("utf-8", "surrogatepass"), safe="/~"),
         "headers": {
