@@ -19,7 +19,7 @@ HEAVY = frozenset(
 
 LIGHT = [
     ("keyrung_verifier.service", HEAVY),
-    ("keyrung_verifier.guard.admission", HEAVY),
+    ("keyrung_verifier.guard.aws_lambda", HEAVY),
     ("keyrung_verifier.aws.kms", HEAVY),
     ("keyrung_verifier.aws.s3", HEAVY),
     ("keyrung_policies.evaluate", {"yaml"}),

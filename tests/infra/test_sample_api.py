@@ -5,7 +5,6 @@ import os
 import ssl
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -13,69 +12,17 @@ from pathlib import Path
 
 import httpx
 import pytest
-import uvicorn
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
 from support.guarded import challenge_of
+from support.tls_server import START_SECONDS, make_certificates, running_verifier
 from support.verifier import CLIENT, ORIGIN, SettableClock, World, bundle_bytes
 
 from keyrung_infra.errors import InfraError
-from keyrung_infra.local.certificates import ensure_authority, ensure_server
 from keyrung_infra.local.ports import free_ports
 from keyrung_infra.sample_api.app import read_settings
 from keyrung_infra.sample_api.sessions import read_sessions
-from keyrung_verifier.entry import WebRequest, serve
 
 ALICE, ROBOT = "a" * 43, "r" * 43
 LARGE = {"amount_minor": 250000, "currency": "EUR", "payee": "Bob"}
-START_SECONDS = 30
-
-
-def make_certificates(folder: Path, name: str) -> Path:
-    """Make an authority and a server certificate of it; return the authority's certificate."""
-    now, authority, key = datetime.now(UTC), folder / f"{name}-ca.pem", folder / f"{name}-ca-key.pem"
-    ensure_authority(authority, key, now=now)
-    ensure_server(folder / f"{name}.pem", folder / f"{name}-key.pem", authority=authority, authority_key=key, now=now)
-    return authority
-
-
-def shell(world: World) -> Starlette:
-    async def handle(request: Request) -> Response:
-        reply = serve(
-            world.verifier,
-            WebRequest(
-                method=request.method,
-                path=request.url.path,
-                authorization=request.headers.get("Authorization"),
-                body=await request.body(),
-            ),
-        )
-        return Response(reply.body, status_code=reply.status, headers=dict(reply.headers))
-
-    return Starlette(routes=[Route("/{path:path}", handle, methods=["GET", "POST"])])
-
-
-@contextmanager
-def running_verifier(world: World, folder: Path) -> Iterator[str]:
-    (port,) = free_ports(1)
-    server = uvicorn.Server(
-        uvicorn.Config(
-            shell(world),
-            port=port,
-            ssl_certfile=folder / "tls.pem",
-            ssl_keyfile=folder / "tls-key.pem",
-            log_level="critical",
-        )
-    )
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        yield f"https://localhost:{port}"
-    finally:
-        server.should_exit = True
-        thread.join(timeout=START_SECONDS)
 
 
 class Bank:

@@ -1,7 +1,7 @@
 """Events as AWS Lambda gets them from a function URL or an HTTP API, with the members that the platform adds."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 ACCOUNT = "123456789012"
@@ -60,4 +60,43 @@ def iam_identity(arn: str) -> dict[str, Any]:
         "principalOrgId": "o-example",
         "userArn": arn,
         "userId": "AROAEXAMPLE:i-0123456789",
+    }
+
+
+def rest_event(
+    method: str,
+    path: str,
+    body: object = None,
+    *,
+    headers: Sequence[tuple[str, str]] = (),
+    query: Mapping[str, list[str]] | None = None,
+    stage: str = "prod",
+) -> dict[str, Any]:
+    """Return a proxy event of a REST API (payload format 1.0), which has the stage in front of its public path."""
+    every: dict[str, list[str]] = {"Host": ["abcdefghij.execute-api.eu-central-1.amazonaws.com"]}
+    for name, value in headers:
+        every.setdefault(name, []).append(value)
+    return {
+        "resource": "/{proxy+}",
+        "path": path,
+        "httpMethod": method,
+        "headers": {name: values[-1] for name, values in every.items()},
+        "multiValueHeaders": every,
+        "queryStringParameters": None if query is None else {name: values[-1] for name, values in query.items()},
+        "multiValueQueryStringParameters": None if query is None else dict(query),
+        "pathParameters": {"proxy": path.removeprefix("/")},
+        "stageVariables": None,
+        "requestContext": {
+            "accountId": ACCOUNT,
+            "apiId": "abcdefghij",
+            "httpMethod": method,
+            "identity": {"sourceIp": "203.0.113.7"},
+            "path": f"/{stage}{path}",
+            "protocol": "HTTP/1.1",
+            "requestId": "7a0c5b3e-0000-4000-8000-000000000002",
+            "resourcePath": "/{proxy+}",
+            "stage": stage,
+        },
+        "body": body if isinstance(body, str) or body is None else json.dumps(body),
+        "isBase64Encoded": False,
     }

@@ -4,6 +4,6 @@ Whatever goes wrong, the request does not pass. Routes that are not listed are r
 noticed and never open. A request that brings an assertion is never answered with a new challenge: a client that
 repeats itself can't loop (RFC 9470 section 5).
 
-What is decided stands in `admission`, without input or output. A shell carries it; an application
-imports from its shell: `asgi`.
+What is decided stands in `admission`, without input or output. Two shells carry it: `asgi` (with httpx) and
+`aws_lambda` (with the standard library only); an application imports from the one it needs.
 """

@@ -101,13 +101,14 @@ class Guard:
         if arrival.assertion is None:
             stepup_uri = yield from self._verifier.challenge(asked | {"request": bound})
             raise _challenge(context, stepup_uri)
-        claims = yield from self._checked(arrival.assertion, arrival, bound, context)
-        yield from self._verifier.spend(arrival.assertion, claims, asked | {"request": bound})
+        if context.counted or not (yield from self._reusable(arrival.assertion, arrival, bound, context)):
+            yield from self._verifier.spend(arrival.assertion, arrival.session.subject_id, asked | {"request": bound})
 
-    def _checked(
-        self, text: str, arrival: Arrival, bound: Mapping[str, str], context: Context
-    ) -> Steps[assertion.Claims]:
-        """Return the claims of an assertion that fits this very request, before it is spent on it."""
+    def _reusable(self, text: str, arrival: Arrival, bound: Mapping[str, str], context: Context) -> Steps[bool]:
+        """Return whether an assertion pays for any number of requests like this one; one that does not fit is refused.
+
+        That is all that is ever decided without the verifier, and only after it said what the request needs.
+        """
         try:
             claims = yield from self._verified(text)
             digest = assertion.request_digest(bound["method"], bound["uri"], bound["body_sha256"], bind=claims.bind)
@@ -117,12 +118,14 @@ class Guard:
         expected = (session.subject_id, session.session_id, arrival.action.name, digest, context.policy_digest)
         if (claims.sub, claims.sid, claims.action, claims.request_digest, claims.policy_digest) != expected:
             raise assertion_refused("binding")
+        if not set(context.bind) <= set(claims.bind):
+            raise assertion_refused("bound to less")
         if not level_met(claims.acr, context.acr_values):  # RFC 9470 section 5: the resource checks the level itself
             raise assertion_refused("level")
         age_seconds = self._now().timestamp() - claims.auth_time
         if context.max_age is None or not age_met(age_seconds, context.max_age, assertion.CLOCK_SKEW_SECONDS):
             raise assertion_refused("age")
-        return claims
+        return claims.uses() is None
 
     def _verified(self, text: str) -> Steps[assertion.Claims]:
         keys = yield from self._keys.current()

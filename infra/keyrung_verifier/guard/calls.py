@@ -13,7 +13,6 @@ from urllib.parse import quote_plus
 import msgspec
 from msgspec import Meta, Struct
 
-from keyrung_verifier import assertion
 from keyrung_verifier.guard.model import Refusal, assertion_refused, unavailable
 
 T = TypeVar("T")
@@ -61,12 +60,20 @@ def client_credentials(client_id: str, client_secret: str) -> Authenticate:
 
 
 class Context(Struct):
-    """What stands beside a decision."""
+    """What stands beside a decision; without a word about it, a step-up pays once."""
 
     outcome: Literal["allow", "step_up", "deny"]
     policy_digest: str
     acr_values: list[_HeaderText] = []
     max_age: Annotated[int, Meta(ge=0)] | None = None
+    bind: list[str] = []
+    single_use: bool = True
+    batch: dict[str, int] | None = None
+
+    @property
+    def counted(self) -> bool:
+        """Return whether the verifier has to count what a step-up pays for."""
+        return self.single_use or self.batch is not None
 
 
 class _Decision(Struct):
@@ -81,7 +88,6 @@ class _Challenge(Struct):
 class _Spent(Struct):
     spent: bool
     sub: str
-    jti: str
 
 
 class _Refused(Struct):
@@ -123,13 +129,13 @@ class VerifierCalls:
             raise Refusal(403, "unmet_authentication_requirements", "level out of reach")
         return (_decode(content, _Challenge) if status == _CREATED else unavailable(f"challenge {status}")).stepup_uri
 
-    def spend(self, text: str, claims: assertion.Claims, asked: Mapping[str, object]) -> Steps[None]:
-        """Let the assertion pay for the request; return only when the verifier has done so."""
+    def spend(self, text: str, subject_id: str, asked: Mapping[str, object]) -> Steps[None]:
+        """Let the assertion pay for the request; return only when the verifier has checked and counted it."""
         status, content = yield from self._ask("POST", "/stepup/v1/assertions/spend", {**asked, "assertion": text})
-        if status == _FORBIDDEN:
+        if status in {_BAD_REQUEST, _FORBIDDEN}:
             raise assertion_refused("spend")
         spent = _decode(content, _Spent) if status == _OK else unavailable(f"spend {status}")
-        if not spent.spent or (spent.sub, spent.jti) != (claims.sub, claims.jti):
+        if not spent.spent or spent.sub != subject_id:
             unavailable("spent another assertion")
 
     def keys(self) -> Steps[Mapping[str, Mapping[str, str]]]:
