@@ -15,6 +15,7 @@ from pathlib import Path
 from keyrung_infra.errors import InfraError
 
 RECORD_NAME = "keyrung-tools.json"
+_ONLY_FOR_TESTS = {"pkcs11-tool", "oathtool", "aws-lambda-rie"}
 
 
 class ToolMissingError(InfraError):
@@ -43,6 +44,7 @@ class Tools:
     versions: Mapping[str, str]
     _pkcs11_tool: Path | None = field(default=None, repr=False)
     _oathtool: Path | None = field(default=None, repr=False)
+    _lambda_emulator: Path | None = field(default=None, repr=False)
 
     @property
     def pulumi_folder(self) -> Path:
@@ -58,6 +60,11 @@ class Tools:
     def oathtool(self) -> Path:
         """The one-time-password tool, which only the tests use."""
         return _required(self._oathtool, "oathtool")
+
+    @property
+    def lambda_emulator(self) -> Path:
+        """The emulator of the Lambda runtime interface, which only the tests use."""
+        return _required(self._lambda_emulator, "aws-lambda-rie")
 
 
 def tools(record: Path | None = None) -> Tools:
@@ -84,10 +91,13 @@ def tools(record: Path | None = None) -> Tools:
         versions=versions,
         _pkcs11_tool=paths.get("pkcs11-tool"),
         _oathtool=paths.get("oathtool"),
+        _lambda_emulator=paths.get("aws-lambda-rie"),
     )
 
 
 def _required(path: Path | None, name: str) -> Path:
     if path is None or not path.is_file():
-        raise ToolMissingError(name, target="test" if name in {"pkcs11-tool", "oathtool"} else "setup")
+        raise ToolMissingError(
+            name, target="test" if name in {"pkcs11-tool", "oathtool", "aws-lambda-rie"} else "setup"
+        )
     return path

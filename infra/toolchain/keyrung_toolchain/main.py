@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from . import environment, pulumi_cli, record, softhsm
+from . import environment, lambda_emulator, pulumi_cli, record, softhsm
 from .context import Context, Tool
 from .errors import SetupError
 from .files import locked
@@ -15,6 +15,7 @@ from .places import find_places
 from .progress import Progress
 
 NAMES = ("pulumi", "bao", "softhsm2-util", "softhsm-module")
+TEST_NAMES = (*softhsm.TEST_PROGRAMS, lambda_emulator.NAME)
 INTERRUPTED_EXIT_CODE = 130
 
 
@@ -41,7 +42,7 @@ def main(root: Path, arguments: list[str]) -> int:
 
 
 def _provide(context: Context, *, with_test_programs: bool) -> None:
-    names = (*NAMES, *softhsm.TEST_PROGRAMS) if with_test_programs else NAMES
+    names = (*NAMES, *TEST_NAMES) if with_test_programs else NAMES
     if record.current(context, names):
         return
     if not record.current(context, NAMES):
@@ -50,6 +51,7 @@ def _provide(context: Context, *, with_test_programs: bool) -> None:
     tools = [environment.openbao(context), *softhsm.provide(context)]
     witnesses = softhsm.provide_test_programs if with_test_programs else softhsm.find_test_programs
     tools += witnesses(context)
+    tools += lambda_emulator.provide(context) if with_test_programs else lambda_emulator.find(context)
     tools.append(pulumi_cli.provide(context))
     record.save(context, tools)
     _report(context, tools)
