@@ -10,11 +10,10 @@ from typing import Any, cast
 
 import httpx
 import pytest
-from starlette.applications import Starlette
 from support.lambda_events import ROLE_ARN, SESSION_ARN, http_event
 from support.verifier import World, evaluation
 
-from keyrung_infra.serve.app import create_app
+from keyrung_infra.serve.app import VerifierApp
 from keyrung_infra.serve.build import Parts
 from keyrung_verifier import entry, handler
 from keyrung_verifier.callers import Client
@@ -46,13 +45,13 @@ def by_direct_invocation(world: World) -> tuple[int, str]:
     return cast(int, answer["status"]), str(answer["body"])
 
 
-def by_starlette(world: World) -> tuple[int, str]:
-    app = create_app(cast(Parts, SimpleNamespace(verifier=world.verifier)), on_ready=lambda: None)
+def by_asgi(world: World) -> tuple[int, str]:
+    app = VerifierApp(cast(Parts, SimpleNamespace(verifier=world.verifier)), on_ready=lambda: None)
     answer = asyncio.run(_get(app, "/healthz"))
     return answer.status_code, answer.text
 
 
-async def _get(app: Starlette, path: str) -> httpx.Response:
+async def _get(app: VerifierApp, path: str) -> httpx.Response:
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="https://verifier.example") as client:
         return await client.get(path)
 
@@ -65,7 +64,7 @@ def vouched(tmp_path: Path) -> Iterator[World]:
     made.close()
 
 
-WAYS_IN: list[Callable[[World], tuple[int, str]]] = [by_function_url, by_http_api, by_direct_invocation, by_starlette]
+WAYS_IN: list[Callable[[World], tuple[int, str]]] = [by_function_url, by_http_api, by_direct_invocation, by_asgi]
 
 
 @pytest.mark.parametrize("way_in", WAYS_IN)

@@ -1,15 +1,15 @@
-"""The starlette shell: every request becomes a `WebRequest` for the one core, and nothing is decided here."""
+"""The ASGI shell: every request becomes a `WebRequest` for the one core, and nothing is decided here.
+
+One handler takes all paths, so there is no framework: its routing would cost as much as a decision does.
+"""
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
-from starlette.applications import Starlette
-from starlette.concurrency import run_in_threadpool
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
-from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from keyrung_infra.serve.build import Parts
 from keyrung_verifier.entry import WebRequest, serve
@@ -17,57 +17,69 @@ from keyrung_verifier.limits import MAX_BODY_BYTES
 
 _LOG = logging.getLogger(__name__)
 _MAINTENANCE_SECONDS = 5.0
-_METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+# As many requests are at work at once, and as many commits can share one sync of the disk.
+_THREADS = 32
 
 
-def create_app(parts: Parts, *, on_ready: Callable[[], None]) -> Starlette:
-    """Return the ASGI application for a verifier that was started; ``on_ready`` is called once it takes requests."""
+class VerifierApp:
+    """The ASGI application for a verifier that was started; ``on_ready`` is called once it takes requests."""
 
-    @asynccontextmanager
-    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        upkeep = asyncio.create_task(_maintain(parts))
-        on_ready()
-        try:
-            yield
-        finally:
-            upkeep.cancel()
-            with suppress(asyncio.CancelledError):
-                await upkeep
+    def __init__(self, parts: Parts, *, on_ready: Callable[[], None]) -> None:
+        self._parts = parts
+        self._on_ready = on_ready
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="verifier")
 
-    async def endpoint(request: Request) -> Response:
-        try:
-            body = await _body(request)
-        except ClientDisconnect:
-            return Response(status_code=400)
-        reply = await run_in_threadpool(
-            serve,
-            parts.verifier,
-            WebRequest(
-                method=request.method,
-                path=request.scope["path"],  # exact; `request.url` drops tabs and line feeds
-                authorization=_one_header(request, "authorization"),
-                body=body,
-            ),
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, or live through start and end."""
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+            return
+        body = await _body(receive)
+        if body is None:
+            return
+        request = WebRequest(
+            method=scope["method"],
+            path=scope["path"],
+            authorization=_one_header(scope, b"authorization"),
+            body=body,
         )
-        return Response(reply.body, status_code=reply.status, headers=dict(reply.headers))
+        reply = await asyncio.get_running_loop().run_in_executor(self._threads, serve, self._parts.verifier, request)
+        headers = [(name.lower().encode("ascii"), value.encode("ascii")) for name, value in reply.headers.items()]
+        headers.append((b"content-length", b"%d" % len(reply.body)))
+        await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+        await send({"type": "http.response.body", "body": reply.body})
 
-    return Starlette(routes=[Route("/{path:path}", endpoint, methods=_METHODS)], lifespan=lifespan)
+    async def _live(self, receive: Receive, send: Send) -> None:
+        await receive()
+        upkeep = asyncio.create_task(_maintain(self._parts))
+        await send({"type": "lifespan.startup.complete"})
+        self._on_ready()
+        await receive()
+        upkeep.cancel()
+        with suppress(asyncio.CancelledError):
+            await upkeep
+        self._threads.shutdown()  # what is under way ends, with its record
+        await send({"type": "lifespan.shutdown.complete"})
 
 
-async def _body(request: Request) -> bytes:
-    """Return the body, at most one byte longer than the core accepts: it refuses that itself."""
+async def _body(receive: Receive) -> bytes | None:
+    """Return the body, at most one byte longer than the core accepts, which refuses that; None if the client left."""
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        body += message.get("body", b"")
         if len(body) > MAX_BODY_BYTES:
             return bytes(body[: MAX_BODY_BYTES + 1])
-    return bytes(body)
+        if not message.get("more_body", False):
+            return bytes(body)
 
 
-def _one_header(request: Request, name: str) -> str | None:
+def _one_header(scope: Scope, name: bytes) -> str | None:
     """Return the header's value; one that comes twice is passed on as something no check accepts."""
-    values = request.headers.getlist(name)
-    return None if not values else values[0] if len(values) == 1 else ", ".join(values)
+    values: list[bytes] = [value for found, value in scope["headers"] if found == name]
+    return b", ".join(values).decode("latin-1") if values else None
 
 
 async def _maintain(parts: Parts) -> None:
@@ -75,7 +87,7 @@ async def _maintain(parts: Parts) -> None:
     while True:
         await asyncio.sleep(_MAINTENANCE_SECONDS)
         try:
-            await run_in_threadpool(_maintain_once, parts)
+            await asyncio.to_thread(_maintain_once, parts)
         except Exception as error:
             _LOG.warning("upkeep failed (%s); trying again", type(error).__name__)
 

@@ -9,15 +9,15 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import uvicorn
-from starlette.applications import Starlette
 
 from keyrung_infra.errors import InfraError
-from keyrung_infra.serve.app import create_app
+from keyrung_infra.serve.app import VerifierApp
+from keyrung_infra.serve.bounded_http import BoundedHttp
 from keyrung_infra.serve.build import Parts, build
-from keyrung_infra.serve.settings import Settings, read_settings
+from keyrung_infra.serve.limits import KEEP_ALIVE_SECONDS, MAX_CONNECTIONS, SHUTDOWN_SECONDS
+from keyrung_infra.serve.settings import read_settings
 
 _LOOPBACK = "127.0.0.1"
-_SHUTDOWN_SECONDS = 5
 _DEFAULT_HTTPS_PORT = 443
 
 
@@ -32,25 +32,30 @@ def run(config: Path, root: Path, *, on_ready: Callable[[str], None]) -> None:
     parts = build(settings, root, config)
     # uvicorn raises the signal that ended it once more; this way it ends the process in order, whichever it was.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with _listen(urlsplit(parts.issuer).port or _DEFAULT_HTTPS_PORT) as listener:
-        server = _server(settings, root, create_app(parts, on_ready=lambda: on_ready(parts.issuer)))
+    app = VerifierApp(parts, on_ready=lambda: on_ready(parts.issuer))
+    with listen(urlsplit(parts.issuer).port or _DEFAULT_HTTPS_PORT) as listener:
+        server = bounded_server(app, certificate=root / settings.tls.certificate, key=root / settings.tls.key)
         with _recorded(parts), suppress(KeyboardInterrupt):
             server.run(sockets=[listener])
     if not server.started:
         raise InfraError("the verifier could not start", fix="see the message above")
 
 
-def _server(settings: Settings, root: Path, app: Starlette) -> uvicorn.Server:
-    certificate = root / settings.tls.certificate
+def bounded_server(app: VerifierApp, *, certificate: Path, key: Path) -> uvicorn.Server:
+    """Return a server for ``app`` that no client can keep busy; raise `InfraError` for files that don't load."""
     config = uvicorn.Config(
         app,
         ssl_certfile=certificate,
-        ssl_keyfile=root / settings.tls.key,
-        log_level="warning",
+        ssl_keyfile=key,
+        log_level="error",  # what a client does wrong is a warning there, and no line of ours
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
+        loop="keyrung_infra.serve.bounded_http:Loop",
+        http=BoundedHttp,
+        ws="none",
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )
     try:
         config.load()
@@ -70,12 +75,13 @@ def _recorded(parts: Parts) -> Iterator[None]:
         parts.verifier.stop()
 
 
-def _listen(port: int) -> socket.socket:
+def listen(port: int) -> socket.socket:
+    """Return a socket that listens on the loopback address; raise `InfraError` if the port is taken."""
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((_LOOPBACK, port))
-        listener.listen()  # before readiness is announced, so that whoever reads it can connect at once
+        listener.listen(MAX_CONNECTIONS)  # before readiness is announced, so that whoever reads it can connect at once
     except OSError as error:
         listener.close()
         if error.errno != errno.EADDRINUSE:
