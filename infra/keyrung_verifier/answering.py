@@ -4,10 +4,12 @@ The order is fixed: check the answer, use up the challenge together with its rec
 assertion, then hand it out. Whatever fails on the way leaves a used challenge and no assertion.
 """
 
+from collections.abc import Mapping
+
 from msgspec import UNSET
 
 from keyrung_policies.jws import encode_base64url
-from keyrung_verifier import assertion, models
+from keyrung_verifier import assertion, models, possession
 from keyrung_verifier.audit_writer import hash_id, key_facts
 from keyrung_verifier.calls import Call
 from keyrung_verifier.challenge import Challenge, from_stored
@@ -21,13 +23,15 @@ from keyrung_verifier.errors import (
     WrongAnswerError,
 )
 from keyrung_verifier.factors import FACTOR_OF_ANSWER, FACTORS, Answer
-from keyrung_verifier.factors.protocol import Attempt, Factor, Proof
+from keyrung_verifier.factors.protocol import Attempt, Proof
 from keyrung_verifier.limits import MAX_ASSERTION_TTL_SECONDS, MAX_WRONG_ANSWERS, TOKEN_ID_BYTES, USED_MARK_SECONDS
+from keyrung_verifier.paths import CHALLENGES, RESPONSE_SUFFIX
 from keyrung_verifier.store.protocol import (
     AdvanceCounter,
     ClearFailures,
     ConditionFailedError,
     ConsumeChallenge,
+    ConsumeOnce,
     CountFailure,
     CountWrongAnswer,
     KeepAssertion,
@@ -35,6 +39,13 @@ from keyrung_verifier.store.protocol import (
     Write,
 )
 from keyrung_verifier.strict import convert, parse_object
+
+# What it means that a condition of the answer itself does not hold; each counts as a wrong answer.
+_REASONS: Mapping[type[Write], str] = {
+    AdvanceCounter: "code_used",
+    UseCredential: "credential_revoked",
+    ConsumeOnce: "dpop_used",
+}
 
 
 def view(core: Core, call: Call, challenge_id: str) -> models.ChallengeView:
@@ -51,23 +62,26 @@ def view(core: Core, call: Call, challenge_id: str) -> models.ChallengeView:
         origin=core.settings.origin,
         expires_at=challenge.expires_at_seconds,
         factors=offers,
+        dpop_required=challenge.dpop_jkt is not None,
     )
 
 
-def respond(core: Core, call: Call, challenge_id: str, body: bytes) -> models.AssertionIssued:
-    """Take an answer to a challenge; a right one gives an assertion, once."""
+def respond(core: Core, call: Call, challenge_id: str, body: bytes, dpop: str | None) -> models.AssertionIssued:
+    """Take an answer to a challenge, with its DPoP header; a right one gives an assertion, once."""
     # Read before the challenge is looked up: a malformed answer tells nothing about it.
     answer = _read_answer(body)
     factor = FACTOR_OF_ANSWER[type(answer)]
     call.learn(factor=factor.name, challenge=hash_id(challenge_id))
     challenge = _living_challenge(core, call, challenge_id)
+    # Before the answer is looked at: whoever lacks the session's key can neither guess nor use up tries.
+    call.marks = _possession_marks(core, challenge_id, challenge, dpop)
     acr = challenge.acrs.get(factor.name)
     if acr is None:
         raise ChallengeRefusedError("factor_not_accepted")
     proof = _prove(core, call, answer, challenge_id, challenge)
     call.learn(credential_id=proof.credential_id)
     auth_time = core.now_seconds()
-    _use_up(core, call, factor, challenge, proof, now_seconds=auth_time)
+    _use_up(core, call, challenge, proof, now_seconds=auth_time)
     return _issue(core, call, challenge, proof, acr=acr, auth_time=auth_time)
 
 
@@ -124,11 +138,19 @@ def _prove(core: Core, call: Call, answer: Answer, challenge_id: str, challenge:
     try:
         return factor.check(answer, attempt)
     except WrongAnswerError as error:
-        call.penalties = _penalties(core, challenge, factor)
+        call.penalties = _penalties(core, challenge, factor.name)
         raise ChallengeRefusedError(error.reason) from error
 
 
-def _use_up(core: Core, call: Call, factor: Factor, challenge: Challenge, proof: Proof, *, now_seconds: int) -> None:
+def _possession_marks(core: Core, challenge_id: str, challenge: Challenge, text: str | None) -> tuple[Write, ...]:
+    """Return what uses up the DPoP proof that an answer needs where the session has a key."""
+    if challenge.dpop_jkt is None:
+        return ()
+    url = f"{core.settings.public_url}{CHALLENGES}/{challenge_id}{RESPONSE_SUFFIX}"
+    return (possession.proven(core, text, method="POST", url=url, jkt=challenge.dpop_jkt),)
+
+
+def _use_up(core: Core, call: Call, challenge: Challenge, proof: Proof, *, now_seconds: int) -> None:
     """Use up challenge and code, and end the row of failures, in one commit with the record.
 
     The limit on failures is a condition of this commit: answers that were checked at the same time count in the
@@ -136,26 +158,26 @@ def _use_up(core: Core, call: Call, factor: Factor, challenge: Challenge, proof:
     """
     writes: tuple[Write, ...] = (
         # First, so that a right answer during a wait costs the same as a wrong one.
-        ClearFailures(subject_id=challenge.subject_id, factor=factor.name, now_seconds=now_seconds),
+        ClearFailures(subject_id=challenge.subject_id, factor=proof.factor, now_seconds=now_seconds),
         ConsumeChallenge(challenge_hash=challenge.challenge_hash),
         # A condition of the same commit: a credential that was revoked since it was read gave no right answer.
         UseCredential(credential_id=proof.credential_id, now_seconds=now_seconds),
         *proof.writes,
+        *call.marks,
     )
     try:
         core.audit.commit([call.record("success")], writes)
     except ConditionFailedError as error:
         if isinstance(error.write, ConsumeChallenge):
             raise ChallengeRefusedError("used") from error
-        if isinstance(error.write, AdvanceCounter):
-            call.penalties = _penalties(core, challenge, factor)
-            raise ChallengeRefusedError("code_used") from error
-        if isinstance(error.write, UseCredential):
-            call.penalties = _penalties(core, challenge, factor)
-            raise ChallengeRefusedError("credential_revoked") from error
-        # Counts against the challenge like a wrong answer: else the challenges that survive a wait tell right codes.
-        call.penalties = (CountWrongAnswer(challenge_hash=challenge.challenge_hash),)
-        raise ChallengeRefusedError("throttled") from error
+        if isinstance(error.write, ClearFailures):
+            # Counts against the challenge like a wrong answer: else the challenges that survive a wait tell right
+            # codes.
+            call.penalties = (CountWrongAnswer(challenge_hash=challenge.challenge_hash),)
+            raise ChallengeRefusedError("throttled") from error
+        call.penalties = _penalties(core, challenge, proof.factor)
+        raise ChallengeRefusedError(_REASONS[type(error.write)]) from error
+    call.marks = ()  # used up; what fails from here on is recorded without them
 
 
 def _issue(
@@ -179,6 +201,7 @@ def _issue(
         action=challenge.action,
         single_use=challenge.single_use,
         batch=UNSET if challenge.batch is None else challenge.batch,
+        cnf=UNSET if challenge.dpop_jkt is None else assertion.Confirmation(jkt=challenge.dpop_jkt),
     )
     # From here on the record is about the assertion: a key that fails is recorded as one that was not issued.
     call.learn(event="assertion.issued", jti=claims.jti)
@@ -208,8 +231,8 @@ def _ttl_seconds(core: Core, challenge: Challenge) -> int:
     return min(limits if challenge.batch is None else [*limits, challenge.batch.within_seconds])
 
 
-def _penalties(core: Core, challenge: Challenge, factor: Factor) -> tuple[Write, ...]:
+def _penalties(core: Core, challenge: Challenge, factor: str) -> tuple[Write, ...]:
     return (
-        CountFailure(subject_id=challenge.subject_id, factor=factor.name, now_seconds=core.now_seconds()),
+        CountFailure(subject_id=challenge.subject_id, factor=factor, now_seconds=core.now_seconds()),
         CountWrongAnswer(challenge_hash=challenge.challenge_hash),
     )

@@ -59,6 +59,7 @@ def create_challenge(core: Core, call: Call, caller: Caller, body: bytes) -> mod
         audience=caller.audience,
         subject_id=asked.subject.id,
         session_id=session.id,
+        dpop_jkt=session.dpop_jkt,
         action=asked.action.name,
         request_digest=request_digest,
         bind=requirement.bind,

@@ -56,6 +56,12 @@ Text = Annotated[str, Meta(min_length=1, max_length=MAX_ID_CHARS)]
 Seconds = Annotated[int, Meta(ge=0, le=2**53 - 1)]
 
 
+class Confirmation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The key that whoever uses the assertion must prove to hold, by its thumbprint (RFC 9449 section 6.1)."""
+
+    jkt: Text
+
+
 class Claims(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What an assertion states; times are Unix seconds.
 
@@ -69,6 +75,7 @@ class Claims(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         bind: Those parts; empty where the rule binds none.
         single_use: Whether it pays for one request only.
         batch: For how many requests it pays at most; with neither, it pays until its end.
+        cnf: The key of the session, where it has one.
     """
 
     iss: Annotated[str, Meta(min_length=1, max_length=2048)]
@@ -88,6 +95,11 @@ class Claims(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     action: Text
     single_use: bool
     batch: Batch | UnsetType = UNSET
+    cnf: Confirmation | UnsetType = UNSET
+
+    def jkt(self) -> str | None:
+        """Return the thumbprint of the key it is bound to, or None."""
+        return None if isinstance(self.cnf, UnsetType) else self.cnf.jkt
 
     def uses(self) -> int | None:
         """Return how many requests it pays for, or None for any number."""

@@ -178,6 +178,10 @@ class AuditWriter:
             return False
         return True
 
+    def derived_key(self, label: str) -> bytes:
+        """Return 32 secret bytes for one use, the same in every process on this log."""
+        return hmac.new(self._salted(), label.encode("ascii"), hashlib.sha256).digest()
+
     def visible(self, value: Value, setting: str) -> Value | None:
         """Return an attribute as its `audit` setting lets it be seen, or None for `omit`."""
         if setting == "value":

@@ -21,11 +21,13 @@ class Call:
 
     Attributes:
         facts: Members of the call's `Entry`.
+        marks: Writes that go with the record however the call ends.
         penalties: Writes that go with the record if the call is refused.
     """
 
     facts: dict[str, Any] = field(repr=False)
     correlation_id: str
+    marks: Sequence[Write] = ()
     penalties: Sequence[Write] = ()
 
     def learn(self, **facts: object) -> None:
@@ -82,13 +84,13 @@ class CallRunner:
 
     def _commit_refusal(self, call: Call, reason: str) -> None:
         refused = call.record("refused", reason)
-        penalties = list(call.penalties)
+        writes = [*call.marks, *call.penalties]
         while True:
             try:
-                self._audit.commit([refused], penalties)
+                self._audit.commit([refused], writes)
             except ConditionFailedError as error:
                 # A locked factor must not keep the challenge from counting, nor the other way round.
-                penalties.remove(error.write)
+                writes.remove(error.write)
                 if isinstance(error.write, CountFailure):
                     refused = call.record("refused", "throttled")
             else:

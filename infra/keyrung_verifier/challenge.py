@@ -28,6 +28,7 @@ class Challenge(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     Attributes:
         challenge_hash: Hash of the id.
+        dpop_jkt: Thumbprint of the session's key, where it has one.
         acrs: Factor to the acr it reaches.
         single_use, batch, max_age_seconds: What limits the assertion, as the policy says.
     """
@@ -37,6 +38,7 @@ class Challenge(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     audience: NonEmpty
     subject_id: NonEmpty
     session_id: NonEmpty
+    dpop_jkt: str | None
     action: NonEmpty
     request_digest: NonEmpty
     bind: tuple[Binding, ...]

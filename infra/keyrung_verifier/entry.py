@@ -6,6 +6,7 @@ them need a client's credentials, and what an error looks like is decided here a
 
 import json
 import logging
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -21,6 +22,8 @@ HTTP_OK = 200
 HTTP_CREATED = 201
 # Longest challenge id that is looked up; ours have 43 characters.
 MAX_CHALLENGE_ID_CHARS = 128
+# What of a caller's own request id is repeated in the reply: printable, and short enough for any log.
+_REQUEST_ID = re.compile(r"[!-~]{1,128}", re.ASCII)
 BASE_HEADERS = {
     "Content-Type": "application/json",
     "Cache-Control": "no-store",  # RFC 6749 section 5.1: nothing with a token in it may be kept
@@ -34,12 +37,16 @@ class WebRequest:
 
     Attributes:
         authorization: That header's value.
+        dpop: That header's value; several of them joined by a comma are refused.
+        request_id: The value of X-Request-ID, which the reply repeats.
         principal: The ARN of the IAM identity that the platform has authenticated; never taken from a header.
     """
 
     method: str
     path: str
     authorization: str | None = field(default=None, repr=False)
+    dpop: str | None = field(default=None, repr=False)
+    request_id: str | None = None
     principal: str | None = None
     body: bytes = field(default=b"", repr=False)
 
@@ -75,16 +82,27 @@ _PUBLIC_ROUTES: Mapping[tuple[str, str], Callable[[Verifier], Answer]] = {
 
 def serve(verifier: Verifier, request: WebRequest | RefusedError) -> Reply:
     """Return the reply to a request, or to what a shell could not read as one; no exception leaves."""
+    headers: dict[str, str] = dict(BASE_HEADERS)
     try:
         if isinstance(request, RefusedError):
             raise request
+        headers |= _extra_headers(verifier, request)
         status, answer = _dispatch(verifier, request)
     except RefusedError as error:
-        return _refusal(verifier, error)
+        return _refusal(verifier, error, headers)
     except Exception as error:  # the last line: whatever it was, the answer is a refusal without details
         _LOG.error("unexpected %s", type(error).__name__)
-        return _refusal(verifier, UnexpectedError("unexpected"))
-    return Reply(status=status, body=_encode(answer))
+        return _refusal(verifier, UnexpectedError("unexpected"), headers)
+    return Reply(status=status, body=_encode(answer), headers=headers)
+
+
+def _extra_headers(verifier: Verifier, request: WebRequest) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    if request.request_id is not None and _REQUEST_ID.fullmatch(request.request_id):
+        headers["X-Request-ID"] = request.request_id  # AuthZEN 1.0 section 10.1.4
+    if request.path == paths.SPEND or request.path.startswith(f"{paths.CHALLENGES}/"):
+        headers["DPoP-Nonce"] = verifier.dpop_nonce()  # RFC 9449 section 8.2: where a proof may come next
+    return headers
 
 
 def _dispatch(verifier: Verifier, request: WebRequest) -> tuple[int, Answer]:
@@ -101,7 +119,7 @@ def _dispatch(verifier: Verifier, request: WebRequest) -> tuple[int, Answer]:
         return HTTP_OK, verifier.read_challenge(rest)
     challenge_id = rest.removesuffix(paths.RESPONSE_SUFFIX)
     if prefix == "" and request.method == "POST" and challenge_id != rest and _is_id(challenge_id):
-        return HTTP_OK, verifier.respond(challenge_id, request.body)
+        return HTTP_OK, verifier.respond(challenge_id, request.body, request.dpop)
     raise NotFoundError("no_route")
 
 
@@ -109,8 +127,7 @@ def _is_id(text: str) -> bool:
     return 0 < len(text) <= MAX_CHALLENGE_ID_CHARS and "/" not in text
 
 
-def _refusal(verifier: Verifier, error: RefusedError) -> Reply:
-    headers = dict(BASE_HEADERS)
+def _refusal(verifier: Verifier, error: RefusedError, headers: dict[str, str]) -> Reply:
     if error.status == CallerRefusedError.status:
         headers["WWW-Authenticate"] = 'Basic realm="keyrung", charset="UTF-8"'  # RFC 7617 section 2
     if error.retry_after_seconds is not None:

@@ -86,6 +86,22 @@ class AssertionRefusedError(RefusedError):
     description = "The assertion is not valid for this request; ask for a new step-up."
 
 
+class DpopRefusedError(RefusedError):
+    """The proof of the client's key is missing or wrong (RFC 9449 section 5)."""
+
+    status = 400
+    error = "invalid_dpop_proof"
+    description = "The DPoP proof is missing or not valid for this request; make a new one."
+
+
+class DpopNonceError(RefusedError):
+    """The proof of the client's key needs another nonce (RFC 9449 section 8)."""
+
+    status = 400
+    error = "use_dpop_nonce"
+    description = "Make a new DPoP proof with the nonce in the DPoP-Nonce header."
+
+
 class TicketRefusedError(RefusedError):
     """The one answer for an enrolment ticket that is unknown, expired, used or revoked."""
 
@@ -121,6 +137,14 @@ class AssertionInvalidError(VerifierError):
     def __init__(self, reason: str) -> None:
         self.reason = reason
         super().__init__(f"the assertion is refused ({reason}); ask for a new step-up")
+
+
+class DpopInvalidError(VerifierError):
+    """A DPoP proof failed a check; `reason` is a short code such as `method`."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(f"the DPoP proof is refused ({reason}); make a new one for this request")
 
 
 class StrictFormError(VerifierError):

@@ -33,6 +33,13 @@ TOKEN_ID_BYTES = 16
 # Wrong answers after which one challenge is dead (ASVS 5.0 6.6.3).
 MAX_WRONG_ANSWERS = 5
 
+# How far a DPoP proof's time may be off (RFC 9449 section 11.1: seconds or minutes), and the longest that is looked at.
+DPOP_PROOF_SECONDS = 60
+MAX_DPOP_PROOF_CHARS = 4096
+# A nonce is given out for this long and counts for as long again (RFC 9449 section 8.2 leaves it to the server).
+DPOP_NONCE_SECONDS = 120
+DPOP_NONCE_BYTES = 16
+
 # Failures in a row after which a factor is dead until it is bound anew (SP 800-63B-4 section 3.2.2 allows 100).
 MAX_FAILURES = 10
 # Wait after the n-th failure in a row; a typing mistake costs nothing, guessing costs minutes.

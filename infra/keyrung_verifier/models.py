@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from keyrung_policies.model import Batch, Binding
-from keyrung_verifier.limits import MAX_ID_CHARS, MAX_URI_CHARS
+from keyrung_verifier.limits import MAX_DPOP_PROOF_CHARS, MAX_ID_CHARS, MAX_URI_CHARS
 
 # No control character anywhere: one identifier has one spelling on a terminal and in a log.
 Id = Annotated[str, Meta(min_length=1, max_length=MAX_ID_CHARS, pattern=r"^(?![\s\S]*[\x00-\x1f\x7f])")]
@@ -44,9 +44,10 @@ class Resource(Model, frozen=True):
 
 
 class Session(Model, frozen=True):
-    """The base session of the subject at the application."""
+    """The subject's base session at the application; `dpop_jkt` is its key's RFC 7638 thumbprint, if it has one."""
 
     id: Id
+    dpop_jkt: Digest | None = None
 
 
 class HttpRequest(Model, frozen=True):
@@ -125,13 +126,14 @@ Offer: TypeAlias = OtpOffer | TokenSignatureOffer
 
 
 class ChallengeView(Model, frozen=True):
-    """What the subject sees of a challenge."""
+    """What the subject sees of a challenge; `dpop_required` says that an answer needs a proof of the session's key."""
 
     challenge_id: str
     display: str | None
     origin: str
     expires_at: Seconds
     factors: list[Offer]
+    dpop_required: bool = False
 
 
 class AssertionIssued(Model, frozen=True, omit_defaults=False):
@@ -143,10 +145,21 @@ class AssertionIssued(Model, frozen=True, omit_defaults=False):
     token_type: Literal["stepup+jwt"] = "stepup+jwt"  # noqa: S105 - a type, not a secret
 
 
+class DpopUse(Model, frozen=True):
+    """The DPoP proof that came with a request, and base64url of SHA-256 over the access token beside it."""
+
+    proof: Annotated[str, Meta(max_length=MAX_DPOP_PROOF_CHARS)]
+    token_sha256: Digest
+
+
 class SpendRequest(ChallengeRequest, frozen=True, kw_only=True):
-    """A request as it was, or would be, put to the making of a challenge, and the assertion that is to pay for it."""
+    """A request as it was, or would be, put to the making of a challenge, and the assertion that is to pay for it.
+
+    `dpop` is required where the session has a key.
+    """
 
     assertion: str
+    dpop: DpopUse | None = None
 
 
 class AssertionSpent(Model, frozen=True):

@@ -11,6 +11,8 @@ from keyrung_verifier.errors import (
     AssertionRefusedError,
     CallerRefusedError,
     ChallengeRefusedError,
+    DpopNonceError,
+    DpopRefusedError,
     MalformedRequestError,
     RefusedError,
     StepUpNotRequiredError,
@@ -19,6 +21,7 @@ from keyrung_verifier.errors import (
     UnmetRequirementError,
 )
 from keyrung_verifier.factors import Answer
+from keyrung_verifier.limits import MAX_DPOP_PROOF_CHARS
 
 TITLE = "Keyrung verifier"
 # The version of the interface, not of the program.
@@ -31,6 +34,7 @@ CLIENT_SECURITY: list[Json] = [{"client": []}]
 _ALWAYS: Refusals = (UnexpectedError, UnavailableError)
 _READING: Refusals = (MalformedRequestError, *_ALWAYS)
 _CALLER: Refusals = (CallerRefusedError, *_READING)
+_PROVING: Refusals = (DpopRefusedError, DpopNonceError)
 _RESPONSES: tuple[type[Struct], ...] = (
     models.EvaluationResponse,
     models.ChallengeCreated,
@@ -51,6 +55,12 @@ def openapi_document() -> Json:
     names = dict(zip((*_REQUESTS, *_RESPONSES), schemas, strict=True))
     challenge_id = {"name": "id", "in": "path", "required": True, "schema": {"type": "string", "maxLength": 128}}
     one = f"{paths.CHALLENGES}/{{id}}"
+    dpop: Json = {
+        "name": "DPoP",
+        "in": "header",
+        "description": "RFC 9449; required where the challenge says so",
+        "schema": {"type": "string", "maxLength": MAX_DPOP_PROOF_CHARS},
+    }
     return {
         "openapi": "3.1.0",
         "info": {"title": TITLE, "version": VERSION, "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"}},
@@ -75,12 +85,12 @@ def openapi_document() -> Json:
                 "get": _operation("See a challenge", names, models.ChallengeView, (ChallengeRefusedError, *_ALWAYS)),
             },
             f"{one}{paths.RESPONSE_SUFFIX}": {
-                "parameters": [challenge_id],
+                "parameters": [challenge_id, dpop],
                 "post": _operation(
                     "Answer a challenge",
                     names,
                     models.AssertionIssued,
-                    (ChallengeRefusedError, *_READING),
+                    (ChallengeRefusedError, *_PROVING, *_READING),
                     request=Answer,
                 ),
             },
@@ -89,7 +99,7 @@ def openapi_document() -> Json:
                     "Spend an assertion",
                     names,
                     models.AssertionSpent,
-                    (AssertionRefusedError, *_CALLER),
+                    (AssertionRefusedError, AccessDeniedError, StepUpNotRequiredError, *_PROVING, *_CALLER),
                     request=models.SpendRequest,
                 )
             },

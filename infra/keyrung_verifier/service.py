@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from keyrung_verifier import answering, asking, models, paths, spending
+from keyrung_verifier import answering, asking, models, paths, possession, spending
 from keyrung_verifier.audit_writer import AuditWriter, Entry, key_facts
 from keyrung_verifier.callers import Caller, CallerRegistry
 from keyrung_verifier.calls import Call, CallRunner
@@ -120,11 +120,11 @@ class Verifier:
             "challenge.answered", lambda call: _plain(answering.view(self._core, call, challenge_id)), actor=None
         )
 
-    def respond(self, challenge_id: str, body: bytes) -> Answer:
-        """Take an answer to a challenge; a right one uses it up and gives an assertion."""
+    def respond(self, challenge_id: str, body: bytes, dpop: str | None = None) -> Answer:
+        """Take an answer to a challenge, with its DPoP header; a right one uses it up and gives an assertion."""
         return self._runner.run(
             "challenge.answered",
-            lambda call: _plain(answering.respond(self._core, call, challenge_id, body)),
+            lambda call: _plain(answering.respond(self._core, call, challenge_id, body, dpop)),
             actor=None,
         )
 
@@ -157,6 +157,10 @@ class Verifier:
         except StoreError as error:
             raise UnavailableError("store") from error
         return _plain(models.Health(status="ok"))
+
+    def dpop_nonce(self) -> str:
+        """Return the nonce that a client's next DPoP proof should carry (RFC 9449 section 8.2)."""
+        return possession.nonces(self._core)[0]
 
     def new_correlation_id(self) -> str:
         """Return an id for an answer that no call stands behind."""

@@ -259,12 +259,17 @@ class World:
         *,
         client: Client | None = None,
         authorization: str | None = None,
+        dpop: str | None = None,
+        request_id: str | None = None,
     ) -> Answer:
         if client is not None:
             authorization = "Basic " + base64.b64encode(f"{client.client_id}:{client.secret}".encode()).decode()
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         reply: Reply = serve(
-            self.verifier, WebRequest(method=method, path=path, authorization=authorization, body=data)
+            self.verifier,
+            WebRequest(
+                method=method, path=path, authorization=authorization, dpop=dpop, request_id=request_id, body=data
+            ),
         )
         return Answer(status=reply.status, headers=reply.headers, body=json.loads(reply.body), raw=reply.body)
 
@@ -294,11 +299,14 @@ class World:
         *,
         client: Client = CLIENT,
         asked: Mapping[str, Any] | None = None,
+        dpop: Mapping[str, str] | None = None,
         **request: Any,
     ) -> Answer:
         """Spend for a change of the profile, or for what is ``asked`` as in `challenge_body`."""
         body = challenge_body(**{"action": "profile.update", **(asked or {})}, request=http_request(**request))
         body["assertion"] = assertion
+        if dpop is not None:
+            body["dpop"] = dict(dpop)
         return self.http("POST", "/stepup/v1/assertions/spend", body, client=client)
 
     # -- credentials and short cuts -----------------------------------------------------------------------------
@@ -336,16 +344,17 @@ def evaluation(
     action: str,
     *,
     subject: str = "alice",
-    session: str | None = "sid-1",
+    session: str | Mapping[str, str] | None = "sid-1",
     kind: str = "person",
     resource: Mapping[str, object] | None = None,
     **context: object,
 ) -> dict[str, Any]:
+    named = {} if session is None else {"session": {"id": session} if isinstance(session, str) else dict(session)}
     return {
         "subject": {"type": "user", "id": subject, "properties": {"kind": kind}},
         "action": {"name": action},
         "resource": {"type": "thing", "id": "1", "properties": dict(resource or {})},
-        "context": ({} if session is None else {"session": {"id": session}}) | context,
+        "context": named | context,
     }
 
 

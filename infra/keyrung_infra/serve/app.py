@@ -41,6 +41,8 @@ class VerifierApp:
             method=scope["method"],
             path=scope["path"],
             authorization=_one_header(scope, b"authorization"),
+            dpop=_one_header(scope, b"dpop"),
+            request_id=_one_header(scope, b"x-request-id"),
             body=body,
         )
         reply = await asyncio.get_running_loop().run_in_executor(self._threads, serve, self._parts.verifier, request)

@@ -66,6 +66,8 @@ def request_of(event: object) -> WebRequest:
         method=found.request_context.http.method,
         path=_path(found.raw_path, found.request_context.stage),
         authorization=_one_header(found.headers, "authorization"),
+        dpop=_one_header(found.headers, "dpop"),
+        request_id=_one_header(found.headers, "x-request-id"),
         principal=_principal(found.request_context.authorizer),
         body=_body(found),
     )

@@ -30,10 +30,12 @@ class Proof:
     """A right answer.
 
     Attributes:
+        factor: The name of the factor that gave it.
         amr: What was done (RFC 8176).
         writes: What must happen in the same commit that uses up the challenge.
     """
 
+    factor: str
     credential_id: str
     amr: tuple[str, ...]
     writes: tuple[Write, ...] = ()

@@ -98,7 +98,8 @@ class TokenSignature:
         if not jws.signature_fits(named[0].public_jwk, signing_input=text, signature=signature):
             raise WrongAnswerError("wrong_signature")
         in_hardware = named[0].evidence.get("hardware") is True
-        return Proof(credential_id=named[0].credential_id, amr=HARDWARE_AMR if in_hardware else SOFTWARE_AMR)
+        amr = HARDWARE_AMR if in_hardware else SOFTWARE_AMR
+        return Proof(factor=NAME, credential_id=named[0].credential_id, amr=amr)
 
 
 def _signing_input(challenge_id: str, challenge: Challenge, origin: str) -> bytes:

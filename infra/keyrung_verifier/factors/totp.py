@@ -100,7 +100,7 @@ class Totp:
         # Where one code fits several steps, the latest: it takes the earlier ones with it.
         step, credential_id = max(matches)
         used = AdvanceCounter(name=f"{NAME}:{attempt.challenge.subject_id}", value=step)
-        return Proof(credential_id=credential_id, amr=AMR, writes=(used,))
+        return Proof(factor=NAME, credential_id=credential_id, amr=AMR, writes=(used,))
 
 
 def _matching_steps(seed: bytes, code: str, now_seconds: float) -> list[int]:
