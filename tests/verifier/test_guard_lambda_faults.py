@@ -16,7 +16,7 @@ from support.lambda_events import http_event
 from support.tls_server import make_certificates
 from support.verifier import World
 
-from keyrung_verifier.guard import blocking
+from keyrung_verifier.guard import aws_lambda
 from keyrung_verifier.guard.aws_lambda import Session, guarded
 
 ALLOW = json.dumps({"decision": True, "context": {"outcome": "allow", "policy_digest": "d"}}).encode()
@@ -137,7 +137,7 @@ def test_a_slow_verifier_costs_no_more_than_the_deadline(
     world: World, certificates: Path, behave: Behave, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     deadline_seconds = 0.5
-    monkeypatch.setattr(blocking, "VERIFIER_DEADLINE_SECONDS", deadline_seconds)
+    monkeypatch.setattr(aws_lambda, "VERIFIER_DEADLINE_SECONDS", deadline_seconds)
     with server(certificates, behave) as url:
         began_seconds = time.monotonic()
         check_refused(ask(world, url, certificates))

@@ -11,13 +11,14 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from keyrung_verifier.aws.connections import Connections, Response
+from keyrung_verifier.aws.connections import Connections
 from keyrung_verifier.aws.credentials import CredentialSource
 from keyrung_verifier.aws.endpoint import Endpoint
 from keyrung_verifier.aws.errors import AwsRefusedError, AwsUnavailableError
 from keyrung_verifier.aws.retry import Backoff
 from keyrung_verifier.aws.sigv4 import sign
 from keyrung_verifier.protocols import Clock, Random
+from keyrung_verifier.timed_connection import Response
 
 # A whole call with its retries; a step-up makes about seven, and a gateway gives up after 29 s.
 CALL_SECONDS = 4.0

@@ -12,8 +12,8 @@ from typing import ClassVar
 from urllib.parse import quote
 
 from keyrung_verifier.aws.client import AwsClient
-from keyrung_verifier.aws.connections import Response
 from keyrung_verifier.aws.errors import AwsRefusedError
+from keyrung_verifier.timed_connection import Response
 
 _NOT_MODIFIED = 304
 _PRECONDITION_FAILED = 412

@@ -1,15 +1,27 @@
 """The guard around a Lambda function behind an API Gateway or a function URL."""
 
+import http.client
+import logging
 import ssl
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from keyrung_verifier.guard.admission import Guard
-from keyrung_verifier.guard.blocking import Connection
-from keyrung_verifier.guard.calls import Answer, Steps, client_credentials
+from keyrung_verifier.guard.calls import (
+    MAX_ANSWER_BYTES,
+    NO_ANSWER,
+    VERIFIER_DEADLINE_SECONDS,
+    Answer,
+    Call,
+    Steps,
+    client_credentials,
+)
 from keyrung_verifier.guard.events import body_of, head_of
 from keyrung_verifier.guard.model import Action, GuardConfigError, GuardedRequest, Session
 from keyrung_verifier.guard.reply import reply_to
+from keyrung_verifier.timed_connection import TimedConnection
 
 # All that a function needs.
 __all__ = ["Action", "Guard", "GuardConfigError", "GuardedRequest", "Session", "client_credentials", "guarded"]
@@ -17,6 +29,9 @@ __all__ = ["Action", "Guard", "GuardConfigError", "GuardedRequest", "Session", "
 Event = Mapping[str, Any]
 Result = Mapping[str, Any]
 Handler = Callable[[Event, Any], Result]
+
+_LOG = logging.getLogger(__name__)
+_HTTPS_PORT = 443
 
 
 def guarded(guard: Guard, *, tls: ssl.SSLContext | None = None) -> Callable[[Handler], Handler]:
@@ -30,12 +45,14 @@ def guarded(guard: Guard, *, tls: ssl.SSLContext | None = None) -> Callable[[Han
         tls: How the verifier is trusted; the system's authorities where nothing else is said.
     """
     trust = tls or ssl.create_default_context()
+    verifier = urlsplit(guard.verifier_url)
 
     def decorate(handler: Handler) -> Handler:
         def handle(event: Event, context: Any) -> Result:
             try:
                 arrival = guard.arrive(head_of(event), guard.identify(event))
-                _carry_out(guard.admit(arrival, body_of(event)), Connection(guard.verifier_url, trust))
+                connection = TimedConnection(verifier.hostname or "", verifier.port or _HTTPS_PORT, trust)
+                _carry_out(guard.admit(arrival, body_of(event)), connection)
             except Exception as error:
                 reply = reply_to(error)
                 return {"statusCode": reply.status, "headers": dict(reply.headers), "body": reply.body.decode("ascii")}
@@ -46,12 +63,34 @@ def guarded(guard: Guard, *, tls: ssl.SSLContext | None = None) -> Callable[[Han
     return decorate
 
 
-def _carry_out(steps: Steps[None], connection: Connection) -> None:
+def _carry_out(steps: Steps[None], connection: TimedConnection) -> None:
+    """Ask over one connection, which ends with the request.
+
+    A function that was frozen in between would find it dead, and nobody knows whether a call on a dead connection was
+    carried out.
+    """
     answer: Answer | None = None
     try:
         while True:
-            answer = connection.ask(next(steps) if answer is None else steps.send(answer))
+            answer = _ask(connection, next(steps) if answer is None else steps.send(answer))
     except StopIteration:
         return
     finally:
         connection.close()
+
+
+def _ask(connection: TimedConnection, call: Call) -> Answer:
+    url = urlsplit(call.url)
+    try:
+        response = connection.exchange(
+            *(call.method, url.path, {**call.headers, "host": url.netloc}, call.body),
+            deadline_seconds=time.monotonic() + VERIFIER_DEADLINE_SECONDS,
+            max_response_bytes=MAX_ANSWER_BYTES,
+        )
+    except (OSError, http.client.HTTPException) as error:
+        _LOG.warning("the verifier did not answer: %s", type(error).__name__)
+        connection.close()
+        return NO_ANSWER
+    if "content-encoding" in response.headers:  # not asked for
+        return NO_ANSWER
+    return Answer(status=response.status, content=response.body)

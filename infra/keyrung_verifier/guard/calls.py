@@ -55,7 +55,7 @@ def client_credentials(client_id: str, client_secret: str) -> Authenticate:
     """Return what proves an application's identity by its id and secret."""
     # RFC 6749 section 2.3.1: both are form-encoded before they become Basic credentials.
     pair = f"{quote_plus(client_id)}:{quote_plus(client_secret)}".encode("ascii")
-    header = {"Authorization": f"Basic {base64.b64encode(pair).decode('ascii')}"}
+    header = {"authorization": f"Basic {base64.b64encode(pair).decode('ascii')}"}
     return lambda _method, _url, _body: header
 
 
@@ -151,7 +151,7 @@ class VerifierCalls:
         content = b"" if body is None else json.dumps(body).encode("ascii")
         url = self._url + path
         # Not compressed: what is read is bounded as it comes.
-        headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
+        headers = {"content-type": "application/json", "accept-encoding": "identity"}
         headers |= self._authenticate(method, url, content)
         answer = yield Call(method=method, url=url, headers=headers, body=content)
         return answer.status, answer.content
