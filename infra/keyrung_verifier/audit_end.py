@@ -14,7 +14,7 @@ from keyrung_verifier.checkpoints import CheckpointFile
 from keyrung_verifier.errors import AuditTailError
 from keyrung_verifier.generations import SigningLine
 from keyrung_verifier.protocols import Clock, Signer
-from keyrung_verifier.store.protocol import SHARD, Store
+from keyrung_verifier.store.protocol import Store
 
 
 def utc_text(moment: datetime) -> str:
@@ -22,13 +22,13 @@ def utc_text(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-def genesis_detail(store: Store) -> dict[str, str]:
-    """Return what the first record says: the log's salt (hex) and the thumbprint of the audit key it began with.
+def genesis_detail(store: Store, shard: str) -> dict[str, str]:
+    """Return what a chain's first record says: the log's salt (hex) and the audit key's thumbprint when it began.
 
     Raises:
-        AuditTailError: The log has no first record, or it is damaged.
+        AuditTailError: The chain has no first record, or it is damaged.
     """
-    first = store.audit_line(0)
+    first = store.audit_line(shard, 0)
     if first is None:
         raise AuditTailError("the audit log has no first record; run `keyrung audit verify`")
     try:
@@ -40,9 +40,10 @@ def genesis_detail(store: Store) -> dict[str, str]:
 
 
 class LogEnd:
-    """Signs the log's end with the generation of the audit key that is in use."""
+    """Signs the log's end with the generation of the audit key that is in use; for a log of one chain."""
 
     def __init__(self, *, store: Store, signers: SigningLine, checkpoints: CheckpointFile, clock: Clock) -> None:
+        (self._shard,) = store.audit_shards
         self._store = store
         self._signers = signers
         self._checkpoints = checkpoints
@@ -61,17 +62,17 @@ class LogEnd:
         with self._checkpoints.locked():
             # Read under the lock, so that a later checkpoint never speaks of an earlier record, and compared with the
             # line itself before it is signed.
-            head = self._store.audit_head()
-            if head is None:
+            tail = self._store.audit_tail(self._shard)
+            if tail.seq < 0:
                 return None
             last, signer = self._checkpoints.last(), self._signers.current()
-            before = genesis_detail(self._store)["audit_key"] if last is None else last.key_id
+            before = genesis_detail(self._store, self._shard)["audit_key"] if last is None else last.key_id
             if before != signer.key_id:
                 commit(self._hand_over(before, signer))
                 old = self._signers.active(before)
                 if old is not None:
                     self._append(old)
-            elif last is not None and head[0] <= last.seq:
+            elif last is not None and tail.seq <= last.seq:
                 return None
             return self._append(signer)
 
@@ -80,8 +81,8 @@ class LogEnd:
         return {name: canonical_bytes(dict(jwk)).decode() for name, jwk in keys.items() if jwk is not None}
 
     def _append(self, signer: Signer) -> int:
-        head = self._store.audit_head()
-        if head is None:
+        tail = self._store.audit_tail(self._shard)
+        if tail.seq < 0:
             raise AuditTailError("the audit log was removed; restore it")
-        self._checkpoints.append(signer, shard=SHARD, seq=head[0], head=head[1], time=utc_text(self._clock.now()))
-        return head[0]
+        self._checkpoints.append(signer, tail, time=utc_text(self._clock.now()))
+        return tail.seq

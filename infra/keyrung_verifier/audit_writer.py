@@ -22,11 +22,11 @@ from keyrung_verifier.key_events import KeyEvent, parse_key_event
 from keyrung_verifier.limits import CHECKPOINT_RECORDS, CHECKPOINT_RETRY_SECONDS, CHECKPOINT_SECONDS
 from keyrung_verifier.protocols import Clock, Random, Signer
 from keyrung_verifier.store.protocol import (
-    SHARD,
     ConditionFailedError,
     ConsumeOnce,
     RecordBuilder,
     Store,
+    Tail,
     Write,
 )
 
@@ -91,8 +91,9 @@ class AuditWriter:
 
     Args:
         store: Where changes and records go.
-        signers: The generations of the audit key; they sign checkpoints and nothing else.
-        checkpoints: The second place.
+        signers: The generations of the audit key; they sign checkpoints and nothing else. Where another program
+            signs them, their public halves are enough.
+        checkpoints: The second place, for a log of one chain; None where another program keeps it.
         clock: Gives each record its time; order comes from the number, not from the time.
         random: Gives the log its salt, once.
     """
@@ -102,7 +103,7 @@ class AuditWriter:
         *,
         store: Store,
         signers: SigningLine,
-        checkpoints: CheckpointFile,
+        checkpoints: CheckpointFile | None,
         clock: Clock,
         random: Random,
         checkpoint_records: int = CHECKPOINT_RECORDS,
@@ -111,7 +112,9 @@ class AuditWriter:
         self._store = store
         self._signers = signers
         self._checkpoints = checkpoints
-        self._end = LogEnd(store=store, signers=signers, checkpoints=checkpoints, clock=clock)
+        self._end = (
+            None if checkpoints is None else LogEnd(store=store, signers=signers, checkpoints=checkpoints, clock=clock)
+        )
         self._clock = clock
         self._random = random
         self._checkpoint_records = checkpoint_records
@@ -123,17 +126,23 @@ class AuditWriter:
         self._retry_at_seconds = 0.0
 
     def open(self) -> None:
-        """Start the log with its genesis record, or go on with the one that is there.
+        """Start every chain of the log with its genesis record, or go on with those that are there.
 
         Raises:
             AuditTailError: The log is shorter than, or differs from, what the last checkpoint says.
         """
-        if self._store.audit_head() is None:
-            self._write_genesis()
-        self._salt = bytes.fromhex(genesis_detail(self._store)["salt"])
-        last = self._checkpoints.last()
+        first, *_ = shards = self._store.audit_shards
+        if self._store.audit_tail(first).seq < 0:
+            # The first chain comes last, so that where it has begun all have. Whoever is first at the last chain
+            # chooses the salt of all, by which one subject has one pseudonym in the whole log.
+            self._salt = self._random.token_bytes(SALT_BYTES)
+            for shard in reversed(shards):
+                self._write_genesis(shard)
+                self._salt = self._salt_of(shard)
+        self._salt = self._salt_of(first)
+        last = None if self._checkpoints is None else self._checkpoints.last()
         if last is not None:
-            line = self._store.audit_line(last.seq)
+            line = self._store.audit_line(first, last.seq)
             if line is None or hashlib.sha256(line).hexdigest() != last.head:
                 raise AuditTailError("the audit log is not the one that was signed last; run `keyrung audit verify`")
             self._signed_seq = last.seq
@@ -145,7 +154,7 @@ class AuditWriter:
             ConditionFailedError: A condition did not hold.
             StoreError: The store cannot do it now, or the log's end was changed.
         """
-        self._head_seq = self._store.commit(writes, [self._builder(entry) for entry in entries])
+        self._head_seq = self._store.commit(writes, [self._builder(entry) for entry in entries]).seq
         self.checkpoint_if_due()
 
     def append_key_event(self, event: Mapping[str, object]) -> bool:
@@ -197,14 +206,17 @@ class AuditWriter:
             SigningFailedError: The audit key gave no good signature.
             OSError: The second place cannot be written.
         """
-        with self._lock:
-            self._sign_head()
+        if self._end is not None:
+            with self._lock:
+                self._sign_head(self._end)
 
     def checkpoint_if_due(self) -> None:
         """Sign a checkpoint when enough records or time have passed; a failure is logged and tried again.
 
         The records are durable already, so an audit key out of reach does not stop the answers they belong to.
         """
+        if self._end is None:
+            return
         waiting = self._head_seq - self._signed_seq
         now_seconds = self._clock.now().timestamp()
         by_time = waiting > 0 and now_seconds - self._signed_at_seconds >= self._checkpoint_seconds
@@ -213,51 +225,51 @@ class AuditWriter:
         if not self._lock.acquire(blocking=False):
             return  # another thread is at it
         try:
-            self._sign_head()
+            self._sign_head(self._end)
         except (SigningFailedError, OSError) as error:
             self._retry_at_seconds = now_seconds + CHECKPOINT_RETRY_SECONDS
             _LOG.warning("no audit checkpoint was written: %s", error)
         finally:
             self._lock.release()
 
-    def _sign_head(self) -> None:
-        signed_seq = self._end.sign(self._commit_hand_over)
+    def _sign_head(self, end: LogEnd) -> None:
+        signed_seq = end.sign(self._commit_hand_over)
         if signed_seq is not None:
             self._signed_seq, self._signed_at_seconds = signed_seq, self._clock.now().timestamp()
 
     def _commit_hand_over(self, detail: Mapping[str, str]) -> None:
         self.commit([Entry(event="audit-key.handed-over", outcome="success", actor="keyrung", detail=detail)])
 
-    def _write_genesis(self) -> None:
-        salt, signer = self._random.token_bytes(SALT_BYTES), self._signers.current()
-        entry = Entry(
-            event="log.opened",
-            actor="keyrung",
-            key=key_facts(signer),
-            detail={"audit_key": signer.key_id, "salt": salt.hex()},
-        )
-        self._salt = salt
-        mark = ConsumeOnce(kind="audit-genesis", key=SHARD, keep_until_seconds=FOREVER_SECONDS)
+    def _write_genesis(self, shard: str) -> None:
+        signer, shards = self._signers.current(), self._store.audit_shards
+        detail = {"audit_key": signer.key_id, "salt": self._salted().hex()}
+        if len(shards) > 1:
+            detail["shards"] = " ".join(shards)  # each chain names all, so that none can be taken away unnoticed
+        entry = Entry(event="log.opened", actor="keyrung", key=key_facts(signer), detail=detail)
+        mark = ConsumeOnce(kind="audit-genesis", key=shard, keep_until_seconds=FOREVER_SECONDS)
         try:
-            self.commit([entry], [mark])
+            self._store.commit([mark], [self._builder(entry)], shard=shard)
         except ConditionFailedError:
-            # Another process was first; its salt is read next. With the mark and without a log, the log was removed.
-            if self._store.audit_head() is None:
+            # Another process was first; its salt is read next. With the mark and without a chain, it was removed.
+            if self._store.audit_tail(shard).seq < 0:
                 raise AuditTailError("the audit log was removed; restore it") from None
 
+    def _salt_of(self, shard: str) -> bytes:
+        return bytes.fromhex(genesis_detail(self._store, shard)["salt"])
+
     def _builder(self, entry: Entry) -> RecordBuilder:
-        def build(seq: int, previous: str) -> bytes:
-            return canonical_bytes(self._members(entry, seq, previous))
+        def build(tail: Tail) -> bytes:
+            return canonical_bytes(self._members(entry, tail))
 
         return build
 
-    def _members(self, entry: Entry, seq: int, previous: str) -> dict[str, object]:
+    def _members(self, entry: Entry, tail: Tail) -> dict[str, object]:
         operator = self._pseudonym(entry.operator)
         return {
             "v": FORMAT_VERSION,
-            "shard": SHARD,
-            "seq": seq,
-            "prev": previous,
+            "shard": tail.shard,
+            "seq": tail.seq + 1,
+            "prev": tail.hash,
             "time": utc_text(self._clock.now()),
             "event": entry.event,
             "outcome": entry.outcome,

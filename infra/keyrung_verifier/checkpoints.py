@@ -16,6 +16,7 @@ from keyrung_policies.canonical import canonical_bytes
 from keyrung_verifier.assertion import sign_checked
 from keyrung_verifier.errors import AuditTailError
 from keyrung_verifier.protocols import Signer
+from keyrung_verifier.store.protocol import Tail
 
 TYPE = "audit-checkpoint+jws"
 FORMAT_VERSION = 1
@@ -30,6 +31,24 @@ class Checkpoint:
     seq: int
     head: str
     key_id: str
+
+
+def sign_checkpoint(signer: Signer, tail: Tail, *, time: str) -> bytes:
+    """Return the signed statement of what a chain of the log ends in, a compact JWS.
+
+    Args:
+        signer: The audit key.
+        tail: The end, compared with the line itself.
+        time: In the log's spelling.
+
+    Raises:
+        SigningFailedError: The key gave no good signature.
+    """
+    header = canonical_bytes({"alg": signer.algorithm, "kid": signer.key_id, "typ": TYPE})
+    statement = {"v": FORMAT_VERSION, "shard": tail.shard, "seq": tail.seq, "head": tail.hash, "time": time}
+    signing_input = f"{jws.encode_base64url(header)}.{jws.encode_base64url(canonical_bytes(statement))}"
+    signature = sign_checked(signer, signing_input.encode("ascii"))
+    return f"{signing_input}.{jws.encode_base64url(signature)}".encode("ascii")
 
 
 class CheckpointFile:
@@ -71,18 +90,14 @@ class CheckpointFile:
         except (ValueError, IndexError, KeyError, TypeError) as error:
             raise AuditTailError("the last audit checkpoint is damaged; run `keyrung audit verify`") from error
 
-    def append(self, signer: Signer, *, shard: str, seq: int, head: str, time: str) -> None:
+    def append(self, signer: Signer, tail: Tail, *, time: str) -> None:
         """Sign a statement and add it, durably; a line that does not fit whole is taken back.
 
         Raises:
             SigningFailedError: The key gave no good signature.
             OSError: The file cannot be written.
         """
-        header = canonical_bytes({"alg": signer.algorithm, "kid": signer.key_id, "typ": TYPE})
-        payload = canonical_bytes({"v": FORMAT_VERSION, "shard": shard, "seq": seq, "head": head, "time": time})
-        signing_input = f"{jws.encode_base64url(header)}.{jws.encode_base64url(payload)}"
-        signature = sign_checked(signer, signing_input.encode("ascii"))
-        self._append_line(f"{signing_input}.{jws.encode_base64url(signature)}\n".encode("ascii"))
+        self._append_line(sign_checkpoint(signer, tail, time=time) + b"\n")
 
     def _append_line(self, line: bytes) -> None:
         descriptor = self._open()

@@ -153,7 +153,7 @@ class Verifier:
         """Say that the verifier can decide now, or raise `UnavailableError`."""
         try:
             self._core.policy_source.current()
-            self._core.store.audit_head()
+            self._core.store.audit_tail(self._core.store.audit_shards[0])
         except StoreError as error:
             raise UnavailableError("store") from error
         return _plain(models.Health(status="ok"))

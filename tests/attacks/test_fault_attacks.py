@@ -14,7 +14,7 @@ from support.verifier import (
 )
 
 from keyrung_verifier.errors import AuditTailError, SigningFailedError
-from keyrung_verifier.store.protocol import ConsumeChallenge, RecordBuilder, Write
+from keyrung_verifier.store.protocol import ConsumeChallenge, RecordBuilder, Tail, Write
 from keyrung_verifier.store.sqlite import SqliteStore
 
 
@@ -87,10 +87,10 @@ class FailingStore(SqliteStore):
         super().__init__(path)
         self.fails: Callable[[list[Write], bytes], bool] = lambda _writes, _line: False
 
-    def commit(self, writes: Any, records: Any) -> int:
+    def commit(self, writes: Any, records: Any, *, shard: str | None = None) -> Tail:
         def checked(build: RecordBuilder) -> RecordBuilder:
-            def line(seq: int, previous: str) -> bytes:
-                text = build(seq, previous)
+            def line(tail: Tail) -> bytes:
+                text = build(tail)
                 if self.fails(list(writes), text):
                     # Raised inside the transaction, as a full disk would be.
                     raise sqlite3.OperationalError("database or disk is full")
@@ -98,7 +98,7 @@ class FailingStore(SqliteStore):
 
             return line
 
-        return super().commit(writes, [checked(build) for build in records])
+        return super().commit(writes, [checked(build) for build in records], shard=shard)
 
 
 @pytest.fixture

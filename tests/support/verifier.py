@@ -327,8 +327,8 @@ class World:
         return str(answer.body["assertion"])
 
     def lines(self) -> list[bytes]:
-        head = self.store.audit_head()
-        found = [self.store.audit_line(seq) for seq in range(0 if head is None else head[0] + 1)]
+        tails = map(self.store.audit_tail, self.store.audit_shards)
+        found = [self.store.audit_line(tail.shard, seq) for tail in tails for seq in range(tail.seq + 1)]
         return [line for line in found if line is not None]
 
     def records(self, event: str | None = None) -> list[dict[str, Any]]:

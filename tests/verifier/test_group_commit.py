@@ -16,7 +16,7 @@ from support.verifier import AUDIT_KEY, TESTS, World, at_once
 
 from keyrung_audit import public_key_from_jwk, verify
 from keyrung_verifier.errors import AuditTailError, StoreUnavailableError
-from keyrung_verifier.store.protocol import ConditionFailedError, ConsumeOnce, RecordBuilder
+from keyrung_verifier.store.protocol import ConditionFailedError, ConsumeOnce, RecordBuilder, Tail
 from keyrung_verifier.store.sqlite import SqliteStore
 
 COUNT = 20
@@ -30,14 +30,14 @@ def store(tmp_path: Path) -> Iterator[SqliteStore]:
 
 
 def record(name: object) -> RecordBuilder:
-    return lambda seq, _previous: f"{seq}: {name}".encode()
+    return lambda tail: f"{tail.seq + 1}: {name}".encode()
 
 
 def mark(key: object) -> ConsumeOnce:
     return ConsumeOnce(kind="test", key=str(key), keep_until_seconds=10**10)
 
 
-def outcome(work: Callable[[], int]) -> object:
+def outcome(work: Callable[[], object]) -> object:
     try:
         return work()
     except Exception as error:
@@ -57,7 +57,7 @@ def _lock_held(store: SqliteStore) -> Iterator[None]:
         other.execute("ROLLBACK")
 
 
-def together(store: SqliteStore, work: Callable[[int], int]) -> list[Any]:
+def together(store: SqliteStore, work: Callable[[int], object]) -> list[Any]:
     """Run the work in threads of which all but one commit in the second group; return the outcomes."""
     results: list[Any] = [None] * COUNT
 
@@ -78,8 +78,7 @@ def together(store: SqliteStore, work: Callable[[int], int]) -> list[Any]:
 
 
 def lines(store: SqliteStore) -> list[bytes]:
-    head = store.audit_head()
-    return [store.audit_line(seq) or b"" for seq in range(0 if head is None else head[0] + 1)]
+    return [store.audit_line("main", seq) or b"" for seq in range(store.audit_tail("main").seq + 1)]
 
 
 def test_commits_that_come_during_another_share_one_transaction(store: SqliteStore) -> None:
@@ -87,7 +86,7 @@ def test_commits_that_come_during_another_share_one_transaction(store: SqliteSto
     assert store._writer is not None
     store._writer.set_trace_callback(statements.append)
 
-    results = together(store, lambda number: store.commit([mark(number)], [record(number)]))
+    results = together(store, lambda number: store.commit([mark(number)], [record(number)]).seq)
 
     assert statements.count("COMMIT") == 2
     assert sorted(results) == list(range(COUNT))
@@ -95,7 +94,7 @@ def test_commits_that_come_during_another_share_one_transaction(store: SqliteSto
 
 
 def test_each_caller_gets_the_number_of_its_own_record(store: SqliteStore) -> None:
-    results = together(store, lambda number: store.commit([], [record(number)]))
+    results = together(store, lambda number: store.commit([], [record(number)]).seq)
 
     assert [lines(store)[results[number]] for number in range(COUNT)] == [
         f"{results[number]}: {number}".encode() for number in range(COUNT)
@@ -103,7 +102,7 @@ def test_each_caller_gets_the_number_of_its_own_record(store: SqliteStore) -> No
 
 
 def test_a_condition_that_fails_is_the_failure_of_its_own_caller(store: SqliteStore) -> None:
-    def work(number: int) -> int:
+    def work(number: int) -> object:
         wanted = [mark("what all odd ones want")] if number % 2 else []
         return store.commit([mark(number), *wanted], [record(number)])
 
@@ -118,8 +117,8 @@ def test_a_condition_that_fails_is_the_failure_of_its_own_caller(store: SqliteSt
 
 def test_a_record_that_cannot_be_built_is_the_failure_of_its_own_caller(store: SqliteStore) -> None:
     def build(number: int) -> RecordBuilder:
-        def line(seq: int, _previous: str) -> bytes:
-            return f"{seq}: {1 // (number % 2)}".encode()
+        def line(tail: Tail) -> bytes:
+            return f"{tail.seq}: {1 // (number % 2)}".encode()
 
         return line
 
@@ -138,7 +137,7 @@ def test_a_log_whose_end_was_changed_refuses_every_caller(store: SqliteStore) ->
 
 
 def test_a_transaction_that_fails_fails_for_every_caller_and_the_next_one_works(store: SqliteStore) -> None:
-    def full(_seq: int, _previous: str) -> bytes:
+    def full(_tail: Tail) -> bytes:
         raise sqlite3.OperationalError("database or disk is full")
 
     results = together(store, lambda number: store.commit([mark(number)], [full if number == 5 else record(number)]))
@@ -150,10 +149,10 @@ def test_a_transaction_that_fails_fails_for_every_caller_and_the_next_one_works(
 
 
 def test_a_leader_that_is_interrupted_leaves_nobody_waiting(store: SqliteStore) -> None:
-    def interrupted(_seq: int, _previous: str) -> bytes:
+    def interrupted(_tail: Tail) -> bytes:
         raise KeyboardInterrupt
 
-    def work(number: int) -> int:
+    def work(number: int) -> object:
         try:
             return store.commit([mark(number)], [interrupted if number == 5 else record(number)])
         except KeyboardInterrupt:
@@ -162,7 +161,7 @@ def test_a_leader_that_is_interrupted_leaves_nobody_waiting(store: SqliteStore) 
     results = together(store, work)
 
     assert results.count(StoreUnavailableError) >= COUNT - 1
-    assert store.commit([mark("next")], [record("next")]) >= 0
+    assert store.commit([mark("next")], [record("next")]).seq >= 0
 
 
 def test_one_thing_taken_by_200_callers_at_once_goes_to_one(store: SqliteStore) -> None:

@@ -26,6 +26,7 @@ from keyrung_verifier.store.protocol import (
     RevokeCredential,
     SpendCounted,
     Store,
+    Tail,
     UseCredential,
     Write,
 )
@@ -44,7 +45,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 def holds(store: Store, *writes: Write) -> bool:
     try:
-        store.commit(writes, [lambda seq, _previous: f"line {seq}".encode()])
+        store.commit(writes, [lambda tail: f"line {tail.seq + 1}".encode()])
     except ConditionFailedError:
         return False
     return True
@@ -85,12 +86,12 @@ def test_a_condition_that_fails_undoes_everything_before_and_after_it(store: Sto
 
     assert holds(store, AdvanceCounter(name="n", value=1))
     assert store.challenge("c") is None
-    assert store.audit_head() is not None
-    assert store.audit_line(2) is None
+    assert store.audit_tail("main").seq == 1
+    assert store.audit_line("main", 2) is None
 
 
 def test_a_record_that_cannot_be_built_undoes_the_writes(store: Store) -> None:
-    def build(_seq: int, _previous: str) -> bytes:
+    def build(_tail: Tail) -> bytes:
         raise ValueError("no record")
 
     with pytest.raises(ValueError, match="no record"):
@@ -288,16 +289,14 @@ def test_the_head_is_read_whole_while_another_appends(store: Store) -> None:
 
     def append() -> None:
         for _ in range(400):
-            store.commit([], [lambda seq, _previous: f"line {seq}".encode()])
+            store.commit([], [lambda tail: f"line {tail.seq + 1}".encode()])
         ended.set()
 
     writer = threading.Thread(target=append)
     writer.start()
     try:
         while not ended.is_set():
-            store.audit_head()
+            store.audit_tail("main")
     finally:
         writer.join()
-    head = store.audit_head()
-    assert head is not None
-    assert head[0] == 399
+    assert store.audit_tail("main").seq == 399

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from keyrung_verifier.errors import StoreUnavailableError
-from keyrung_verifier.store.protocol import RecordBuilder, Write
+from keyrung_verifier.store.protocol import RecordBuilder, Tail, Write
 
 
 @dataclass(slots=True, eq=False)
@@ -17,13 +17,13 @@ class Unit:
     """What one caller commits, and how it went.
 
     Attributes:
-        last_seq: The log's last number after it; None until it is durable.
+        tail: What the log ends in after it; None until it is durable.
         error: Why nothing of it happened.
     """
 
     writes: Sequence[Write]
     records: Sequence[RecordBuilder]
-    last_seq: int | None = None
+    tail: Tail | None = None
     error: Exception | None = None
     over: bool = False
     _turn: threading.Lock = field(default_factory=threading.Lock)
@@ -39,13 +39,13 @@ class Unit:
         """End the wait."""
         self._turn.release()
 
-    def outcome(self) -> int:
-        """Return the log's last number after the unit, or raise why nothing of it happened."""
+    def outcome(self) -> Tail:
+        """Return what the log ends in after the unit, or raise why nothing of it happened."""
         if self.error is not None:
             raise self.error
-        if self.last_seq is None:  # whoever led was interrupted
+        if self.tail is None:  # whoever led was interrupted
             raise StoreUnavailableError("the commit was interrupted; try again")
-        return self.last_seq
+        return self.tail
 
 
 class GroupCommit:
@@ -57,8 +57,8 @@ class GroupCommit:
         self._waiting: list[Unit] = []
         self._led = False
 
-    def commit(self, unit: Unit) -> int:
-        """Return the log's last number once the unit is durable, or raise why nothing of it happened."""
+    def commit(self, unit: Unit) -> Tail:
+        """Return what the log ends in once the unit is durable, or raise why nothing of it happened."""
         with self._lock:
             self._waiting.append(unit)
             led, self._led = self._led, True

@@ -7,16 +7,24 @@ while it talks to a key store.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 from keyrung_verifier.errors import StoreError
 
-SHARD = "main"
-# What `prev` says in the first record of a log.
+# What `prev` says in the first record of a chain.
 NO_PREVIOUS = "0" * 64
 
-# Given the sequence number and the hash of the previous line, returns the line to append.
-RecordBuilder: TypeAlias = Callable[[int, str], bytes]
+
+class Tail(NamedTuple):
+    """What one chain of the audit log ends in; before its first record `seq` is -1 and `hash` is `NO_PREVIOUS`."""
+
+    shard: str
+    seq: int
+    hash: str
+
+
+# Given what the chain ends in, returns the line to append behind it.
+RecordBuilder: TypeAlias = Callable[[Tail], bytes]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -248,8 +256,18 @@ class Store(Protocol):
     Every method raises `StoreUnavailableError` when the engine cannot answer now.
     """
 
-    def commit(self, writes: Sequence[Write], records: Sequence[RecordBuilder]) -> int:
-        """Do all writes in order and append all records, durably, or nothing; return the log's last number.
+    @property
+    def audit_shards(self) -> Sequence[str]:
+        """Return the names of the audit log's chains, one or more; they never change."""
+        ...
+
+    def commit(self, writes: Sequence[Write], records: Sequence[RecordBuilder], *, shard: str | None = None) -> Tail:
+        """Do all writes and append all records, durably, or nothing; return what the records' chain ends in.
+
+        Args:
+            writes: No two of them change the same thing.
+            records: Appended to one chain, in this order.
+            shard: That chain; by default the store chooses.
 
         Raises:
             ConditionFailedError: A condition did not hold.
@@ -285,15 +303,15 @@ class Store(Protocol):
         """Return the highest policy version accepted so far, 0 before the first."""
         ...
 
-    def audit_line(self, seq: int) -> bytes | None:
+    def audit_line(self, shard: str, seq: int) -> bytes | None:
         """Return one line of the audit log."""
         ...
 
-    def audit_head(self) -> tuple[int, str] | None:
-        """Return number and hash of the last line, or None for an empty log.
+    def audit_tail(self, shard: str) -> Tail:
+        """Return what a chain ends in.
 
         Raises:
-            AuditTailError: The log does not end in what was appended last.
+            AuditTailError: It does not end in what was appended last.
         """
         ...
 

@@ -16,7 +16,7 @@ from keyrung_verifier.errors import StoreError, StoreUnavailableError
 from keyrung_verifier.limits import CLOCK_SKEW_SECONDS
 from keyrung_verifier.store import sqlite_audit, sqlite_rows
 from keyrung_verifier.store.group_commit import GroupCommit, Unit
-from keyrung_verifier.store.protocol import Credential, FailureRow, RecordBuilder, StoredChallenge, Ticket, Write
+from keyrung_verifier.store.protocol import Credential, FailureRow, RecordBuilder, StoredChallenge, Tail, Ticket, Write
 from keyrung_verifier.store.sqlite_writes import apply
 
 # Another process commits in milliseconds; a stuck one must not hold a request for ever.
@@ -79,7 +79,12 @@ class SqliteStore:
             self._writer = self._open()
             self._prepare(self._writer)
 
-    def commit(self, writes: Sequence[Write], records: Sequence[RecordBuilder]) -> int:
+    @property
+    def audit_shards(self) -> Sequence[str]:
+        """Return the one chain: a file has one writer at a time."""
+        return (sqlite_audit.SHARD,)
+
+    def commit(self, writes: Sequence[Write], records: Sequence[RecordBuilder], *, shard: str | None = None) -> Tail:
         """Do all writes and append all records durably, or nothing; commits that come together share one sync."""
         return self._group.commit(Unit(writes, records))
 
@@ -127,15 +132,15 @@ class SqliteStore:
         found = self._read("SELECT version FROM policy_accepted", ())
         return int(found[0][0]) if found else 0
 
-    def audit_line(self, seq: int) -> bytes | None:
+    def audit_line(self, shard: str, seq: int) -> bytes | None:
         """Return one line of the audit log."""
         with self._reading() as connection:
-            return sqlite_audit.line(connection, seq)
+            return sqlite_audit.line(connection, shard, seq)
 
-    def audit_head(self) -> tuple[int, str] | None:
-        """Return number and hash of the last line after comparing them with the line itself."""
+    def audit_tail(self, shard: str) -> Tail:
+        """Return what the log ends in after comparing it with the line itself."""
         with self._reading() as connection:
-            return sqlite_audit.head(connection)
+            return sqlite_audit.tail(connection)
 
     def housekeep(self, now_seconds: int) -> None:
         """Forget what is over; a used mark says itself until when it is kept."""
@@ -187,21 +192,21 @@ class SqliteStore:
             connection.execute(statement)
 
     def _commit_together(self, group: Sequence[Unit]) -> None:
-        ends: list[int] = []
+        ends: list[Tail] = []
         try:
             with self._transaction() as connection:
                 before = tail = sqlite_audit.tail(connection)
                 for unit in group:
                     tail = _do(connection, unit, tail)
-                    ends.append(tail.seq)
+                    ends.append(tail)
                 if tail != before:
                     sqlite_audit.keep_tail(connection, tail)
         except StoreError as error:
             for unit in group:  # a condition that failed on what an earlier unit did, and did not do after all, too
                 unit.error = type(error)(str(error))
         else:
-            for unit, last_seq in zip(group, ends, strict=True):
-                unit.last_seq = last_seq
+            for unit, end in zip(group, ends, strict=True):
+                unit.tail = end
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -261,7 +266,7 @@ class SqliteStore:
             ) from error
 
 
-def _do(connection: sqlite3.Connection, unit: Unit, tail: sqlite_audit.Tail) -> sqlite_audit.Tail:
+def _do(connection: sqlite3.Connection, unit: Unit, tail: Tail) -> Tail:
     """Do one unit's part of a transaction and return the log's end after it; a unit that fails leaves nothing."""
     connection.execute("SAVEPOINT unit")
     try:

@@ -7,26 +7,19 @@ nothing is appended to it.
 import hashlib
 import sqlite3
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from keyrung_verifier.errors import AuditTailError
-from keyrung_verifier.store.protocol import NO_PREVIOUS, SHARD, RecordBuilder
+from keyrung_verifier.store.protocol import NO_PREVIOUS, RecordBuilder, Tail
 
-
-class Tail(NamedTuple):
-    """Number and hash of the last line."""
-
-    seq: int
-    hash: str
+SHARD = "main"
 
 
 def append(connection: sqlite3.Connection, records: Sequence[RecordBuilder], tail: Tail) -> Tail:
     """Append the records behind ``tail`` within the connection's transaction; return the new tail."""
     for build in records:
-        seq = tail.seq + 1
-        text = build(seq, tail.hash)
+        seq, text = tail.seq + 1, build(tail)
         connection.execute("INSERT INTO audit (shard, seq, line) VALUES (?, ?, ?)", (SHARD, seq, text))
-        tail = Tail(seq, hashlib.sha256(text).hexdigest())
+        tail = Tail(SHARD, seq, hashlib.sha256(text).hexdigest())
     return tail
 
 
@@ -35,21 +28,12 @@ def keep_tail(connection: sqlite3.Connection, tail: Tail) -> None:
     connection.execute(
         "INSERT INTO audit_head (shard, seq, hash) VALUES (?1, ?2, ?3)"
         " ON CONFLICT (shard) DO UPDATE SET seq = ?2, hash = ?3",
-        (SHARD, *tail),
+        tail,
     )
 
 
 def tail(connection: sqlite3.Connection) -> Tail:
-    """Return what the log ends in; before the first record, number -1 and the hash that it names as its previous.
-
-    Raises:
-        AuditTailError: The last line is missing, changed, or not the last.
-    """
-    return Tail(*(head(connection) or (-1, NO_PREVIOUS)))
-
-
-def head(connection: sqlite3.Connection) -> tuple[int, str] | None:
-    """Return number and hash of the last line, or None for an empty log.
+    """Return what the log ends in.
 
     Raises:
         AuditTailError: The last line is missing, changed, or not the last.
@@ -59,15 +43,15 @@ def head(connection: sqlite3.Connection) -> tuple[int, str] | None:
         "SELECT seq, line FROM audit WHERE shard = ? ORDER BY seq DESC LIMIT 1", (SHARD,)
     ).fetchone()
     if known is None and last is None:
-        return None
+        return Tail(SHARD, -1, NO_PREVIOUS)
     if known is None or last is None or last[0] != known[0] or _hash(last[1]) != known[1]:
         raise AuditTailError("the audit log does not end in what was written last; run `keyrung audit verify`")
-    return int(known[0]), str(known[1])
+    return Tail(SHARD, int(known[0]), str(known[1]))
 
 
-def line(connection: sqlite3.Connection, seq: int) -> bytes | None:
+def line(connection: sqlite3.Connection, shard: str, seq: int) -> bytes | None:
     """Return one line."""
-    found = connection.execute("SELECT line FROM audit WHERE shard = ? AND seq = ?", (SHARD, seq)).fetchone()
+    found = connection.execute("SELECT line FROM audit WHERE shard = ? AND seq = ?", (shard, seq)).fetchone()
     return None if found is None else bytes(found[0])
 
 
