@@ -37,11 +37,11 @@ def shape(token: str) -> Shape:
     service = path.partition("/")[0]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # about other types, when the module is loaded
-        module = import_module(f"pulumi_aws.{'lambda_' if service == 'lambda' else service}")
-        inputs = getattr(module, f"{name}Args", None)
-        if inputs is None:
+        resource = getattr(import_module(f"pulumi_aws.{'lambda_' if service == 'lambda' else service}"), name, None)
+        if resource is None:
             raise LookupError(f"pulumi_aws has no resource type {token}")
-        state = getattr(import_module(inputs.__module__), f"_{name}State")
+        module = import_module(resource.__module__)  # its own: a part of another resource may have the same name
+    inputs, state = getattr(module, f"{name}Args"), getattr(module, f"_{name}State")
     return Shape(inputs=inputs, state=frozenset(input_type_py_to_pulumi_names(state).values()))
 
 
