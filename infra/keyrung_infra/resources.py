@@ -10,6 +10,20 @@ from keyrung_provisioners.generations import OVERLAP_SECONDS, PUBLISH_SECONDS
 from keyrung_provisioners.states import KeyState
 
 
+def keyrung_provider(
+    name: str, inventory: pulumi.Input[str], *, opts: pulumi.ResourceOptions | None = None
+) -> pulumi.ProviderResource:
+    """Declare a provider for keys in AWS KMS whose inventory the same program makes.
+
+    Args:
+        name: Of the resource.
+        inventory: `dynamodb:table=NAME;region=REGION`.
+        opts: Options of the resource.
+    """
+    endpoint = pulumi.Config("keyrung").get("awskmsEndpoint")
+    return pulumi.ProviderResource("keyrung", name, {"inventory": inventory, "awskmsEndpoint": endpoint}, opts)
+
+
 class KeyVault(pulumi.CustomResource):
     """A place that holds keys: a PKCS#11 token (proven to be there) or a Transit mount (created)."""
 
@@ -161,7 +175,8 @@ class Key(pulumi.CustomResource):
 class PolicySet(pulumi.CustomResource):
     """A compiled policy, signed by the policy key, where the verifier reads it."""
 
-    path: pulumi.Output[str]
+    path: pulumi.Output[str | None]
+    bundle: pulumi.Output[str]
     version: pulumi.Output[int]
 
     def __init__(
@@ -170,12 +185,12 @@ class PolicySet(pulumi.CustomResource):
         *,
         policy: pulumi.Input[str],
         signing_key: Key,
-        path: pulumi.Input[str],
+        path: pulumi.Input[str] | None = None,
         lifetime_days: pulumi.Input[int] = 90,
         allow_weaker: pulumi.Input[bool] = False,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """Declare the bundle of ``policy`` (canonical JSON) at ``path``, relative to the project.
+        """Declare the bundle of ``policy`` (canonical JSON) at ``path``, relative to the project, or as `bundle`.
 
         Unless ``allow_weaker``, a preview refuses a policy that asks for less than the deployed one.
         """
@@ -186,7 +201,7 @@ class PolicySet(pulumi.CustomResource):
             "path": path,
             "lifetimeDays": lifetime_days,
             "allowWeaker": allow_weaker,
-            **dict.fromkeys(("version", "bundleDigest", "inPlace", "notBefore", "expiresAt")),
+            **dict.fromkeys(("bundle", "version", "bundleDigest", "inPlace", "notBefore", "expiresAt")),
         }
         super().__init__("keyrung:index:PolicySet", name, properties, opts)
 

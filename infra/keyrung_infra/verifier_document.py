@@ -6,7 +6,7 @@ from typing import Any
 import pulumi
 
 from keyrung_infra.resources import Key
-from keyrung_infra.settings import StackSettings
+from keyrung_infra.targets.local_settings import LocalSettings
 from keyrung_provisioners.api import Purpose
 from keyrung_provisioners.encoding import public_jwk
 from keyrung_provisioners.states import KeyState
@@ -15,7 +15,7 @@ Generations = Sequence[Mapping[str, Any]]
 
 
 def verifier_document(
-    settings: StackSettings, keys: Mapping[Purpose, Key], *, bundle_path: pulumi.Input[str]
+    settings: LocalSettings, keys: Mapping[Purpose, Key], *, bundle_path: pulumi.Input[str]
 ) -> pulumi.Output[str]:
     """Return the configuration (JSON) once every key is known."""
     folder = settings.state_folder
@@ -26,15 +26,15 @@ def verifier_document(
             "tls": {"certificate": f"{folder}/tls/server.pem", "key": f"{folder}/tls/server-key.pem"},
             "store": f"{folder}/verifier/store.db",
             "inventory": f"{folder}/inventory.db",
-            "policy": {"bundle": bundle_path, "keys": keys[Purpose.POLICY_SIGNING].generations.apply(_trusted)},
+            "policy": {"bundle": bundle_path, "keys": keys[Purpose.POLICY_SIGNING].generations.apply(trusted_keys)},
             "audit": {
                 "store": f"{folder}/verifier/store.db",
                 "checkpoints": f"{folder}/verifier/checkpoints.jsonl",
-                "keys": audit.apply(_public_keys),
+                "keys": audit.apply(public_keys),
             },
-            "assertion_keys": keys[Purpose.ASSERTION_SIGNING].generations.apply(_signing_keys),
-            "audit_keys": audit.apply(_signing_keys),
-            "seed_keys": keys[Purpose.CREDENTIAL_SEED].generations.apply(_sealing_keys),
+            "assertion_keys": keys[Purpose.ASSERTION_SIGNING].generations.apply(signing_keys),
+            "audit_keys": audit.apply(signing_keys),
+            "seed_keys": keys[Purpose.CREDENTIAL_SEED].generations.apply(sealing_keys),
             "clients": settings.clients,
             "backends": settings.verifier_backends,
         },
@@ -43,14 +43,16 @@ def verifier_document(
     )
 
 
-def _signing_keys(generations: Generations) -> list[dict[str, Any]]:
+def signing_keys(generations: Generations) -> list[dict[str, Any]]:
+    """Return every generation of a signing key with its public half, as a verifier's configuration has them."""
     return [
         {**_key(each), "thumbprint": each["thumbprint"], "jwk": public_jwk(each["public_key_pem"])}
         for each in _made(generations)
     ]
 
 
-def _sealing_keys(generations: Generations) -> list[dict[str, Any]]:
+def sealing_keys(generations: Generations) -> list[dict[str, Any]]:
+    """Return every generation of a sealing key."""
     return [_key(each) for each in _made(generations)]
 
 
@@ -63,7 +65,7 @@ def _key(generation: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _trusted(generations: Generations) -> dict[str, dict[str, str]]:
+def trusted_keys(generations: Generations) -> dict[str, dict[str, str]]:
     """Return the public keys whose signature counts: the next generation's too, the last one's until it is over."""
     counts = {KeyState.ACTIVE, KeyState.DEACTIVATED}
     return {
@@ -71,7 +73,7 @@ def _trusted(generations: Generations) -> dict[str, dict[str, str]]:
     }
 
 
-def _public_keys(generations: Generations) -> list[dict[str, str]]:
+def public_keys(generations: Generations) -> list[dict[str, str]]:
     """Return every public key there ever was: old records stay to be verified."""
     return [public_jwk(each["public_key_pem"]) for each in _made(generations)]
 

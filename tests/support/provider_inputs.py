@@ -47,7 +47,10 @@ INPUTS: dict[str, dict[str, tuple[Any, str]]] = {
     "VerifierConfig": {"document": (None, "update"), "path": (None, "replace")},
 }
 # These have no default either.
-OPTIONAL = {("Key", name) for name in ("escrow", "copyTo", "source", "cryptoperiodDays")}
+OPTIONAL = {
+    *(("Key", name) for name in ("escrow", "copyTo", "source", "cryptoperiodDays")),
+    ("PolicySet", "path"),
+}
 # Valid inputs of each, and what they are changed to.
 GIVEN: dict[str, dict[str, tuple[Any, Any]]] = {
     "KeyVault": {"uri": ("transit:mount=keyrung", "transit:mount=other")},

@@ -1,8 +1,12 @@
-"""Resource `PolicySet`: a compiled policy, signed by a provisioned key, written where the verifier reads it."""
+"""Resource `PolicySet`: a compiled policy, signed by a provisioned key, for the verifier to read.
+
+It is written to a path, or it is an output that another resource puts where the verifier is.
+"""
 
 import hashlib
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import ClassVar
 
 import msgspec
@@ -37,7 +41,8 @@ class PolicySet:
         "signingKeyPem": Property(type="string", description="Public half of the signing key (PEM)."),
         "path": Property(
             type="string",
-            description="Where the bundle is written, relative to the project.",
+            description="Where the bundle is written, relative to the project; left out, it is the output `bundle`.",
+            optional=True,
             on_change=OnChange.REPLACE,
         ),
         "lifetimeDays": Property(type="integer", description="Days until the bundle expires.", default=90),
@@ -48,6 +53,7 @@ class PolicySet:
         ),
     }
     outputs: ClassVar[Mapping[str, Property]] = {
+        "bundle": Property(type="string", description="The signed bundle; empty if it is written to a path."),
         "version": Property(type="integer", description="Grows with each signature; an older bundle is refused."),
         "bundleDigest": Property(type="string", description="SHA-256 of the signed bundle."),
         "inPlace": Property(type="boolean", description="Whether that bundle lies at its place (seen by refresh)."),
@@ -105,12 +111,12 @@ class PolicySet:
 
     def create(self, urn: str, inputs: Values) -> tuple[str, Values]:
         """See `ResourceType.create`."""
-        return str(inputs["path"]), self._sign(inputs, after_version=0)
+        return str(inputs.get("path") or urn), self._sign(inputs, after_version=0)
 
     def read(self, urn: str, resource_id: str, state: Values) -> Values:
         """Say whether the signed bundle still lies at its place; if not, the next `up` signs again."""
-        path = self._backends.root / str(state["path"])
-        return {"inPlace": path.is_file() and _digest(path.read_bytes()) == state["bundleDigest"]}
+        path = self._path(state)
+        return {"inPlace": path is None or (path.is_file() and _digest(path.read_bytes()) == state["bundleDigest"])}
 
     def adopt(self, urn: str, resource_id: str) -> Imported:
         """See `ResourceType.adopt`."""
@@ -123,7 +129,13 @@ class PolicySet:
 
     def delete(self, urn: str, state: Values) -> None:
         """See `ResourceType.delete`."""
-        (self._backends.root / str(state["path"])).unlink(missing_ok=True)
+        path = self._path(state)
+        if path is not None:
+            path.unlink(missing_ok=True)
+
+    def _path(self, values: Values) -> Path | None:
+        path = values.get("path")
+        return None if path is None else self._backends.root / str(path)
 
     def _sign(self, inputs: Values, *, after_version: int) -> Values:
         now = self._backends.now().replace(microsecond=0)
@@ -148,8 +160,11 @@ class PolicySet:
                 uri=str(uri),
             )
         bundle = signed_bundle(payload, uri=uri, pem=str(inputs["signingKeyPem"]), manager=manager, now=now)
-        write_private(self._backends.root / str(inputs["path"]), bundle)
+        path = self._path(inputs)
+        if path is not None:
+            write_private(path, bundle)
         return {
+            "bundle": bundle.decode() if path is None else "",
             "version": version,
             "bundleDigest": _digest(bundle),
             "inPlace": True,

@@ -11,9 +11,15 @@ from support.provider_inputs import given
 
 from keyrung_infra.provider.key_cryptoperiod import overdue_advice
 from keyrung_infra.provider.values import Plain
+from keyrung_infra.targets import local
 
 _NOW = datetime(2030, 1, 1, tzinfo=UTC)
-_PROGRAM = "infra/__main__.py"
+_ENDING = """
+from pathlib import Path
+from keyrung_infra.policy_text import policy_text
+
+deploy(policy_text(Path(__file__).parents[1] / "policies" / "catalog"))
+"""
 
 
 def _advice(
@@ -57,11 +63,11 @@ def test_a_compromised_key_is_warned_of_at_any_age_until_its_successor_is_declar
 
 
 def _declare_days(root: Path, days: int) -> None:
-    path = root / _PROGRAM
-    text = path.read_text()
+    text = Path(local.__file__).read_text()
     before = "        deletion_protection=settings.protect_keys,\n"
     assert before in text
-    path.write_text(text.replace(before, f"        cryptoperiod_days={days},\n{before}"))
+    program = text.replace(before, f"        cryptoperiod_days={days},\n{before}") + _ENDING
+    (root / "infra" / "__main__.py").write_text(program)
 
 
 def test_a_declared_cryptoperiod_is_recorded_in_place_and_a_preview_warns_when_it_is_over(deployed: Project) -> None:

@@ -1,0 +1,6 @@
+"""Step-up authentication in AWS as Pulumi components; `StepUp` is the whole, the others are its parts."""
+
+from keyrung_infra.components.deployment_document import Client
+from keyrung_infra.components.step_up import StepUp, StepUpArgs
+
+__all__ = ["Client", "StepUp", "StepUpArgs"]

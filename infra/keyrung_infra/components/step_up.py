@@ -1,0 +1,268 @@
+"""A whole deployment in AWS: keys, store, verifier, audit trail, alarms, and the policy that they enforce."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pulumi
+import pulumi_aws as aws
+
+from keyrung_infra.components import key_policy
+from keyrung_infra.components.account import Account, current_account
+from keyrung_infra.components.audit_trail import AuditTrail, AuditTrailArgs, LockMode
+from keyrung_infra.components.deployment_document import Client, deployment_document
+from keyrung_infra.components.encryption_key import encryption_key
+from keyrung_infra.components.function import ARCHITECTURES, FunctionArgs, execution_role
+from keyrung_infra.components.kms_key_vault import DELETION_WINDOW_DAYS, KeyUsers, KmsKeyVault, KmsKeyVaultArgs
+from keyrung_infra.components.private_bucket import PrivateBucket, PrivateBucketArgs, receiving_access_logs
+from keyrung_infra.components.published_config import PublishedConfig, PublishedConfigArgs
+from keyrung_infra.components.step_up_store import StepUpStore, StepUpStoreArgs
+from keyrung_infra.components.verifier_api import Front, VerifierApi, VerifierApiArgs
+from keyrung_infra.components.verifier_function import VerifierFunction, VerifierFunctionArgs
+from keyrung_infra.components.watch import Watch, WatchArgs
+from keyrung_infra.resources import PolicySet, keyrung_provider
+from keyrung_provisioners.api import Purpose
+from keyrung_provisioners.generations import OVERLAP_SECONDS, PUBLISH_SECONDS
+
+VERIFIER_HANDLER, ARCHIVER_HANDLER = "keyrung_verifier.handler.http", "keyrung_verifier.handler.archive"
+CONFIG_VARIABLE = "KEYRUNG_CONFIG"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepUpArgs:
+    """A deployment; everything but policy and package has a default fit for production.
+
+    Attributes:
+        policy: The compiled policy (canonical JSON), as `policy_text` returns it.
+        package: The zip with verifier and archiver, made for `architecture`.
+        clients: Applications that may ask; none: the deploying identity alone may, to try it out.
+        issuer: Public https URL of the verifier, if something of yours stands before it.
+        deployer_arn: The user or role that runs `pulumi up`, and nobody else signs policies and publishes them;
+            None: whoever runs it now.
+        operator_arns: Users or roles that add people's credentials; none: the deployer.
+        key_generation: Of all keys; raise it by one to rotate.
+        oldest_signing_generation, oldest_sealing_generation: See `KmsKeyVaultArgs`.
+        allow_weaker_policies: Whether a policy may replace one that asks for more.
+        protect: Whether deleting keys, tables and buckets is refused.
+    """
+
+    policy: pulumi.Input[str]
+    package: Path
+    clients: Sequence[Client] = ()
+    issuer: pulumi.Input[str] | None = None
+    deployer_arn: pulumi.Input[str] | None = None
+    operator_arns: Sequence[pulumi.Input[str]] = ()
+    key_generation: int = 1
+    key_publish_seconds: int = PUBLISH_SECONDS
+    key_overlap_seconds: int = OVERLAP_SECONDS
+    oldest_signing_generation: int = 1
+    oldest_sealing_generation: int = 1
+    key_deletion_days: int = DELETION_WINDOW_DAYS[1]
+    multi_region_keys: bool = False
+    imported_keys: frozenset[Purpose] = field(default_factory=frozenset)
+    bundle_lifetime_days: int = 90
+    allow_weaker_policies: bool = False
+    architecture: str = ARCHITECTURES[0]
+    memory_mb: int = 512
+    reserved_concurrency: int | None = None
+    provisioned_concurrency: int | None = None
+    front: Front = Front.HTTP_API
+    requests_per_second: int = 100
+    burst_requests: int = 200
+    log_retention_days: int = 90
+    audit_lock_mode: LockMode = LockMode.GOVERNANCE
+    audit_retention_days: int = 365
+    alarm_emails: Sequence[str] = ()
+    protect: bool = True
+
+
+class StepUp(pulumi.ComponentResource):
+    """Step-up authentication for the applications of an account.
+
+    Attributes:
+        url: Of the verifier.
+        keys: Of each purpose the URI of the newest generation.
+        policy_version: Of the deployed policy.
+        caller_policy: An IAM policy document (JSON) for the roles of applications.
+        store: The store, as operators' commands take it.
+        inventory: The inventory of keys, as operators' commands take it.
+        audit_bucket: Name of the audit log's archive.
+        alarm_topic: ARN of the topic that alarms are published to.
+    """
+
+    url: pulumi.Output[str]
+    keys: pulumi.Output[Mapping[str, str]]
+    policy_version: pulumi.Output[int]
+    caller_policy: pulumi.Output[str]
+    store: pulumi.Output[str]
+    inventory: pulumi.Output[str]
+    audit_bucket: pulumi.Output[str]
+    alarm_topic: pulumi.Output[str]
+
+    def __init__(self, name: str, args: StepUpArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        """Declare the deployment."""
+        super().__init__("keyrung:index:StepUp", name, None, opts)
+        child = pulumi.ResourceOptions(parent=self)
+        account = current_account(pulumi.InvokeOptions(parent=self))
+        deployer = args.deployer_arn or account.caller_arn
+        verifier_role = execution_role(f"{name}-verifier", opts=child)
+        archiver_role = execution_role(f"{name}-archiver", opts=child)
+        logs_key = encryption_key(
+            f"{name}-logs",
+            account,
+            [key_policy.for_logs(account), key_policy.for_alarms(account)],
+            description="Keyrung: encrypts logs and alarms",
+            opts=child,
+        )
+        access_logs = PrivateBucket(
+            f"{name}-access-logs",
+            PrivateBucketArgs(expire_days=args.log_retention_days, protect=args.protect),
+            statements=lambda arn: [receiving_access_logs(arn, account)],
+            opts=child,
+        )
+        store = StepUpStore(name, StepUpStoreArgs(account=account, protect=args.protect), opts=child)
+        self.store = _table_uri(store.table, account)
+        self.inventory = _table_uri(store.inventory, account)
+        stateful = pulumi.ResourceOptions(parent=self, provider=keyrung_provider(name, self.inventory, opts=child))
+        vault = KmsKeyVault(name, _vault(args, account, verifier_role.arn, archiver_role.arn, deployer), opts=stateful)
+        config = PublishedConfig(
+            f"{name}-config",
+            PublishedConfigArgs(deployer_arn=deployer, log_bucket=access_logs.name, protect=args.protect),
+            opts=child,
+        )
+        verifier = VerifierFunction(
+            f"{name}-verifier",
+            VerifierFunctionArgs(
+                function=FunctionArgs(
+                    handler=VERIFIER_HANDLER,
+                    role=verifier_role,
+                    statements=[config.reading()],
+                    reserved_concurrency=args.reserved_concurrency,
+                    **_common(args, config, logs_key),
+                ),
+                table_arn=store.table.arn,
+                store_key_arn=store.key.arn,
+                assertion_key_arns=vault.arns[Purpose.ASSERTION_SIGNING],
+                seed_key_arns=vault.arns[Purpose.CREDENTIAL_SEED],
+                provisioned_concurrency=args.provisioned_concurrency,
+            ),
+            opts=child,
+        )
+        trail = AuditTrail(
+            name,
+            AuditTrailArgs(
+                account=account,
+                table=store.table,
+                store_key_arn=store.key.arn,
+                audit_key_arns=vault.arns[Purpose.AUDIT_SIGNING],
+                archiver=FunctionArgs(
+                    handler=ARCHIVER_HANDLER,
+                    role=archiver_role,
+                    statements=[config.reading()],
+                    **_common(args, config, logs_key),
+                ),
+                log_bucket=access_logs.name,
+                lock_mode=args.audit_lock_mode,
+                retention_days=args.audit_retention_days,
+                protect=args.protect,
+            ),
+            opts=child,
+        )
+        api = VerifierApi(
+            f"{name}-verifier",
+            VerifierApiArgs(
+                account=account,
+                verifier=verifier,
+                logs_key_arn=logs_key.arn,
+                front=args.front,
+                requests_per_second=args.requests_per_second,
+                burst_requests=args.burst_requests,
+                log_retention_days=args.log_retention_days,
+            ),
+            opts=child,
+        )
+        self.url = pulumi.Output.from_input(args.issuer) if args.issuer is not None else api.url
+        policy = PolicySet(
+            f"{name}-policies",
+            policy=args.policy,
+            signing_key=vault.keys[Purpose.POLICY_SIGNING],
+            lifetime_days=args.bundle_lifetime_days,
+            allow_weaker=args.allow_weaker_policies,
+            opts=stateful,
+        )
+        config.publish(
+            document=deployment_document(
+                issuer=self.url,
+                store=self.store,
+                bundle=config.policy_uri,
+                archive=trail.bucket.name,
+                keys=vault.keys,
+                clients=args.clients or [Client(client_id="deployer", audience=self.url, principal_arn=deployer)],
+            ),
+            policy=policy.bundle,
+        )
+        watch = Watch(
+            name,
+            WatchArgs(
+                account=account,
+                topic_key_arn=logs_key.arn,
+                verifier=verifier.function.name,
+                archiver=trail.archiver.function.name,
+                table=store.table.name,
+                dead_letters=trail.dead_letters.name,
+                api_id=api.api_id,
+                emails=args.alarm_emails,
+            ),
+            opts=child,
+        )
+        self.keys = pulumi.Output.all(**{purpose.value: key.uri for purpose, key in vault.keys.items()})
+        self.policy_version, self.caller_policy = policy.version, api.caller_policy
+        self.audit_bucket, self.alarm_topic = trail.bucket.name, watch.topic.arn
+        self.register_outputs({"url": self.url, "policy_version": self.policy_version})
+
+
+def _table_uri(table: aws.dynamodb.Table, account: Account) -> pulumi.Output[str]:
+    return pulumi.Output.format("dynamodb:table={0};region={1}", table.name, account.region)
+
+
+def _common(args: StepUpArgs, config: PublishedConfig, logs_key: aws.kms.Key) -> dict[str, Any]:
+    """Return what both functions have alike: they are one package and read one configuration."""
+    return {
+        "package": args.package,
+        "environment": {CONFIG_VARIABLE: config.uri},
+        "logs_key_arn": logs_key.arn,
+        "architecture": args.architecture,
+        "memory_mb": args.memory_mb,
+        "log_retention_days": args.log_retention_days,
+    }
+
+
+def _vault(
+    args: StepUpArgs,
+    account: Account,
+    verifier_arn: pulumi.Input[str],
+    archiver_arn: pulumi.Input[str],
+    deployer_arn: pulumi.Input[str],
+) -> KmsKeyVaultArgs:
+    """Return the four keys and who uses each: no role has two of them to sign with."""
+    operators = args.operator_arns or [deployer_arn]
+    return KmsKeyVaultArgs(
+        account=account,
+        users={
+            Purpose.ASSERTION_SIGNING: KeyUsers(signers=[verifier_arn]),
+            Purpose.POLICY_SIGNING: KeyUsers(signers=[deployer_arn]),
+            Purpose.AUDIT_SIGNING: KeyUsers(signers=[archiver_arn]),
+            Purpose.CREDENTIAL_SEED: KeyUsers(sealers=operators, openers=[verifier_arn]),
+        },
+        prefix=f"{pulumi.get_project()}-{pulumi.get_stack()}",
+        generation=args.key_generation,
+        oldest_signing_generation=args.oldest_signing_generation,
+        oldest_sealing_generation=args.oldest_sealing_generation,
+        publish_seconds=args.key_publish_seconds,
+        overlap_seconds=args.key_overlap_seconds,
+        multi_region=args.multi_region_keys,
+        imported=args.imported_keys,
+        deletion_window_days=args.key_deletion_days,
+        protect=args.protect,
+    )

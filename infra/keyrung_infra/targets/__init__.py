@@ -1,0 +1,1 @@
+"""The programs that `pulumi up` can run, one for each target."""

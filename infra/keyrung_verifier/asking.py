@@ -1,0 +1,102 @@
+"""The application's side before a step-up: is this request allowed, and if not, what would make it so."""
+
+import msgspec
+
+from keyrung_policies.jws import encode_base64url
+from keyrung_verifier import models
+from keyrung_verifier.audit_writer import hash_id
+from keyrung_verifier.callers import Caller
+from keyrung_verifier.calls import Call
+from keyrung_verifier.challenge import Challenge, to_stored
+from keyrung_verifier.core import Core, digest_of, read_body
+from keyrung_verifier.decision import reachable_acrs
+from keyrung_verifier.errors import UnmetRequirementError
+from keyrung_verifier.judging import first_reason, judge, required, required_session, session_of
+from keyrung_verifier.limits import CHALLENGE_ID_BYTES
+from keyrung_verifier.paths import CHALLENGES
+from keyrung_verifier.store.protocol import PutChallenge
+
+
+def evaluate(core: Core, call: Call, body: bytes) -> models.EvaluationResponse:
+    """Answer an AuthZEN evaluation request."""
+    asked = read_body(body, models.EvaluationRequest)
+    session_of(call, asked)
+    bundle, decision = judge(core, call, asked)
+    core.audit.commit([call.record(decision.outcome, first_reason(decision))])
+    context = models.EvaluationContext(
+        outcome=decision.outcome,
+        rule_ids=list(decision.rule_ids),
+        policy_digest=bundle.digest,
+        correlation_id=call.correlation_id,
+    )
+    requirement = decision.requirement
+    if requirement is not None:
+        context = msgspec.structs.replace(
+            context,
+            acr_values=list(requirement.acr_values),
+            max_age=requirement.max_age_seconds,
+            bind=list(requirement.bind),
+            single_use=requirement.single_use,
+            batch=msgspec.UNSET if requirement.batch is None else requirement.batch,
+            challenge_endpoint=f"{core.settings.public_url}{CHALLENGES}",
+        )
+    return models.EvaluationResponse(decision=decision.outcome == "allow", context=context)
+
+
+def create_challenge(core: Core, call: Call, caller: Caller, body: bytes) -> models.ChallengeCreated:
+    """Make a challenge for a request that the policy, asked again, answers with a step-up."""
+    asked = read_body(body, models.ChallengeRequest)
+    session = required_session(call, asked)
+    bundle, decision = judge(core, call, asked)
+    requirement = required(decision)
+    request_digest = digest_of(asked.request, requirement.bind)
+    call.learn(request_digest=request_digest)
+    now_seconds = core.now_seconds()
+    challenge_id = encode_base64url(core.random.token_bytes(CHALLENGE_ID_BYTES))
+    challenge = Challenge(
+        challenge_hash=hash_id(challenge_id),
+        client_id=caller.client_id,
+        audience=caller.audience,
+        subject_id=asked.subject.id,
+        session_id=session.id,
+        dpop_jkt=session.dpop_jkt,
+        action=asked.action.name,
+        request_digest=request_digest,
+        bind=requirement.bind,
+        policy_digest=bundle.digest,
+        policy_version=bundle.version,
+        rule_ids=decision.rule_ids,
+        display=requirement.display,
+        single_use=requirement.single_use,
+        batch=requirement.batch,
+        max_age_seconds=requirement.max_age_seconds,
+        acrs=_held_acrs(core, asked.subject.id, reachable_acrs(bundle.policy, requirement)),
+        created_at_seconds=now_seconds,
+        expires_at_seconds=now_seconds + core.settings.challenge_ttl_seconds,
+    )
+    _keep(core, call, challenge)
+    return models.ChallengeCreated(
+        challenge_id=challenge_id,
+        stepup_uri=f"{core.settings.public_url}{CHALLENGES}/{challenge_id}",
+        expires_at=challenge.expires_at_seconds,
+        acr_values=list(requirement.acr_values),
+    )
+
+
+def _held_acrs(core: Core, subject_id: str, acrs: dict[str, str]) -> dict[str, str]:
+    held = {credential.factor for credential in core.living_credentials(subject_id)}
+    reachable = {factor: acr for factor, acr in acrs.items() if factor in held}
+    if not reachable:
+        # Said openly to the application, so that nobody loops (RFC 9470 section 5); never a weaker level instead.
+        raise UnmetRequirementError("no_credential")
+    return reachable
+
+
+def _keep(core: Core, call: Call, challenge: Challenge) -> None:
+    call.learn(challenge=challenge.challenge_hash)
+    put = PutChallenge(
+        challenge_hash=challenge.challenge_hash,
+        content=to_stored(challenge),
+        expires_at_seconds=challenge.expires_at_seconds,
+    )
+    core.audit.commit([call.record("success")], [put])
