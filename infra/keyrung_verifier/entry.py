@@ -68,6 +68,7 @@ def _openapi() -> Answer:
 # Operations of authenticated applications: (method, path) -> operation and the status of success.
 _CALLER_ROUTES: Mapping[tuple[str, str], tuple[Callable[[Verifier, Caller, bytes], Answer], int]] = {
     ("POST", paths.EVALUATION): (Verifier.evaluate, HTTP_OK),
+    ("POST", paths.EVALUATIONS): (Verifier.evaluate_many, HTTP_OK),
     ("POST", paths.CHALLENGES): (Verifier.create_challenge, HTTP_CREATED),
     ("POST", paths.SPEND): (Verifier.spend, HTTP_OK),
 }

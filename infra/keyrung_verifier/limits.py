@@ -6,6 +6,8 @@ MAX_BODY_BYTES = 32 * 1024
 MAX_JSON_DEPTH = 8
 # Largest integer that every JSON reader keeps exactly (RFC 7493 section 2.2).
 MAX_INTEGER = 2**53 - 1
+# Most evaluations in one request: each is a record of one commit, and a transaction of DynamoDB has 100 parts.
+MAX_EVALUATIONS = 50
 # Longest assertion that is looked at (security practice for JWTs; ours have about 900 bytes).
 MAX_ASSERTION_BYTES = 8 * 1024
 # Longest request URI that can be bound (RFC 9110 section 4.1 asks for at least 8000 octets).

@@ -8,11 +8,12 @@ from typing import Annotated, Any, Literal, TypeAlias
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from keyrung_policies.model import Batch, Binding
-from keyrung_verifier.limits import MAX_DPOP_PROOF_CHARS, MAX_ID_CHARS, MAX_URI_CHARS
+from keyrung_verifier.limits import MAX_DPOP_PROOF_CHARS, MAX_EVALUATIONS, MAX_ID_CHARS, MAX_URI_CHARS
 
 # No control character anywhere: one identifier has one spelling on a terminal and in a log.
 Id = Annotated[str, Meta(min_length=1, max_length=MAX_ID_CHARS, pattern=r"^(?![\s\S]*[\x00-\x1f\x7f])")]
 Digest = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{43}$", max_length=43, description="base64url of SHA-256")]
+EvaluationsSemantic: TypeAlias = Literal["execute_all", "deny_on_first_deny", "permit_on_first_permit"]
 Seconds = Annotated[int, Meta(ge=0, description="Unix seconds")]
 
 
@@ -67,8 +68,37 @@ class EvaluationRequest(Model, frozen=True):
     context: dict[str, Any] = field(default_factory=dict)
 
 
+class EvaluationItem(Model, frozen=True):
+    """One of several evaluations; what it leaves out is taken from the request around it."""
+
+    subject: Subject | UnsetType = UNSET
+    action: Action | UnsetType = UNSET
+    resource: Resource | UnsetType = UNSET
+    context: dict[str, Any] | UnsetType = UNSET
+
+
+class EvaluationsOptions(Struct, frozen=True):
+    """How several evaluations are gone through (AuthZEN 1.0 section 7.1.2); options of others are left alone."""
+
+    evaluations_semantic: EvaluationsSemantic = "execute_all"
+
+
+class EvaluationsRequest(EvaluationItem, frozen=True):
+    """An AuthZEN access evaluations request: defaults, and the evaluations they are for."""
+
+    evaluations: Annotated[list[EvaluationItem], Meta(max_length=MAX_EVALUATIONS)] = field(default_factory=list)
+    options: EvaluationsOptions = EvaluationsOptions()
+
+
+class EvaluationError(Model, frozen=True):
+    """Why one of several evaluations could not be made (AuthZEN 1.0 section 7.2.1)."""
+
+    status: int
+    message: str
+
+
 class EvaluationContext(Model, frozen=True, omit_defaults=True):
-    """What stands beside the decision; from `acr_values` on only for `step_up`.
+    """What stands beside the decision; `acr_values` to `challenge_endpoint` only for `step_up`.
 
     Attributes:
         max_age: How old the step-up may be, in seconds.
@@ -87,6 +117,7 @@ class EvaluationContext(Model, frozen=True, omit_defaults=True):
     single_use: bool | UnsetType = UNSET
     batch: Batch | UnsetType = UNSET
     challenge_endpoint: str | UnsetType = UNSET
+    error: EvaluationError | UnsetType = UNSET
 
 
 class EvaluationResponse(Model, frozen=True, omit_defaults=False):
@@ -94,6 +125,12 @@ class EvaluationResponse(Model, frozen=True, omit_defaults=False):
 
     decision: bool
     context: EvaluationContext
+
+
+class EvaluationsResponse(Model, frozen=True):
+    """The decisions in the order of the request; fewer where one ended it."""
+
+    evaluations: list[EvaluationResponse]
 
 
 class ChallengeRequest(EvaluationRequest, frozen=True, kw_only=True):
@@ -185,6 +222,7 @@ class AuthzenConfiguration(Model, frozen=True):
 
     policy_decision_point: str
     access_evaluation_endpoint: str
+    access_evaluations_endpoint: str
 
 
 class JsonWebKeySet(Model, frozen=True):

@@ -37,6 +37,7 @@ _CALLER: Refusals = (CallerRefusedError, *_READING)
 _PROVING: Refusals = (DpopRefusedError, DpopNonceError)
 _RESPONSES: tuple[type[Struct], ...] = (
     models.EvaluationResponse,
+    models.EvaluationsResponse,
     models.ChallengeCreated,
     models.ChallengeView,
     models.AssertionIssued,
@@ -46,7 +47,13 @@ _RESPONSES: tuple[type[Struct], ...] = (
     models.Health,
     models.ErrorResponse,
 )
-_REQUESTS: tuple[Any, ...] = (models.EvaluationRequest, models.ChallengeRequest, models.SpendRequest, Answer)
+_REQUESTS: tuple[Any, ...] = (
+    models.EvaluationRequest,
+    models.EvaluationsRequest,
+    models.ChallengeRequest,
+    models.SpendRequest,
+    Answer,
+)
 
 
 def openapi_document() -> Json:
@@ -68,6 +75,15 @@ def openapi_document() -> Json:
             paths.EVALUATION: {
                 "post": _operation(
                     "Evaluate a request", names, models.EvaluationResponse, _CALLER, request=models.EvaluationRequest
+                )
+            },
+            paths.EVALUATIONS: {
+                "post": _operation(
+                    "Evaluate several requests",
+                    names,
+                    (models.EvaluationsResponse, models.EvaluationResponse),
+                    _CALLER,
+                    request=models.EvaluationsRequest,
                 )
             },
             paths.CHALLENGES: {
@@ -119,13 +135,14 @@ def openapi_document() -> Json:
 def _operation(
     summary: str,
     names: dict[Any, Json],
-    response: type[Struct],
+    response: type[Struct] | tuple[type[Struct], ...],
     refusals: Refusals,
     *,
     request: Any = None,
     status: int = 200,
 ) -> Json:
-    responses: Json = {str(status): {"description": "Success", "content": _content(names[response])}}
+    schema = {"oneOf": [names[each] for each in response]} if isinstance(response, tuple) else names[response]
+    responses: Json = {str(status): {"description": "Success", "content": _content(schema)}}
     for refusal in refusals:
         known = responses.get(str(refusal.status))
         codes = f"{known['description']}, {refusal.error}" if known else refusal.error

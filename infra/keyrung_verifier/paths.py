@@ -1,6 +1,7 @@
 """The paths of the HTTP interface, named once."""
 
 EVALUATION = "/access/v1/evaluation"
+EVALUATIONS = "/access/v1/evaluations"
 CHALLENGES = "/stepup/v1/challenges"
 RESPONSE_SUFFIX = "/response"
 SPEND = "/stepup/v1/assertions/spend"

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from keyrung_verifier import answering, asking, models, paths, possession, spending
+from keyrung_verifier import answering, challenging, evaluating, models, paths, possession, spending
 from keyrung_verifier.audit_writer import AuditWriter, Entry, key_facts
 from keyrung_verifier.callers import Caller, CallerRegistry
 from keyrung_verifier.calls import Call, CallRunner
@@ -102,7 +102,15 @@ class Verifier:
         """Answer an AuthZEN evaluation request."""
         return self._runner.run(
             "access.evaluated",
-            lambda call: _plain(asking.evaluate(self._core, call, body)),
+            lambda call: _plain(evaluating.evaluate(self._core, call, body)),
+            actor=caller.client_id,
+        )
+
+    def evaluate_many(self, caller: Caller, body: bytes) -> Answer:
+        """Answer an AuthZEN evaluations request."""
+        return self._runner.run(
+            "access.evaluated",
+            lambda call: _plain(evaluating.evaluate_many(self._core, call, body)),
             actor=caller.client_id,
         )
 
@@ -110,7 +118,7 @@ class Verifier:
         """Make a challenge for a request that needs a step-up."""
         return self._runner.run(
             "challenge.created",
-            lambda call: _plain(asking.create_challenge(self._core, call, caller, body)),
+            lambda call: _plain(challenging.create_challenge(self._core, call, caller, body)),
             actor=caller.client_id,
         )
 
@@ -145,7 +153,9 @@ class Verifier:
         url = self._core.settings.public_url
         return _plain(
             models.AuthzenConfiguration(
-                policy_decision_point=url, access_evaluation_endpoint=f"{url}{paths.EVALUATION}"
+                policy_decision_point=url,
+                access_evaluation_endpoint=f"{url}{paths.EVALUATION}",
+                access_evaluations_endpoint=f"{url}{paths.EVALUATIONS}",
             )
         )
 

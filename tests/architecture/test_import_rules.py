@@ -22,6 +22,7 @@ LIGHT = [
     ("keyrung_verifier.guard.aws_lambda", HEAVY),
     ("keyrung_verifier.aws.kms", HEAVY),
     ("keyrung_verifier.aws.s3", HEAVY),
+    ("keyrung_verifier.store.dynamodb", HEAVY),
     ("keyrung_policies.evaluate", {"yaml"}),
     ("keyrung_policies.bundle", {"yaml"}),
     ("keyrung_policies.model", {"yaml"}),

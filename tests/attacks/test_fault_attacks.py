@@ -293,7 +293,7 @@ def test_an_unexpected_error_denies_with_a_generic_answer_and_a_record(
     def explode(*_arguments: object) -> None:
         raise ZeroDivisionError("internal detail")
 
-    monkeypatch.setattr("keyrung_verifier.asking.judge", explode)
+    monkeypatch.setattr("keyrung_verifier.evaluating.judge", explode)
 
     answer = world.evaluate("accounts.read")
 

@@ -159,6 +159,7 @@ JSON: Any = st.recursive(
     "path",
     [
         "/access/v1/evaluation",
+        "/access/v1/evaluations",
         "/stepup/v1/challenges",
         "/stepup/v1/assertions/spend",
         "/stepup/v1/challenges/x/response",

@@ -1,9 +1,10 @@
 """AWS as moto's server plays it on loopback, and clients of ours that reach it; no real account is asked.
 
-moto takes one request after the other, so what it shows is that conditions and transactions have the right form; that
+Requests are taken one after the other, so what it shows is that conditions and transactions have the right form; that
 they are atomic is DynamoDB's own promise.
 """
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -16,29 +17,43 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from moto.dynamodb.models import dynamodb_backends
 from moto.kms.models import kms_backends
 from moto.kms.utils import ECDSAPrivateKey
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from moto.s3.models import s3_backends
-from moto.server import ThreadedMotoServer
+from werkzeug.serving import make_server
 
 from keyrung_verifier.aws.client import CALL_SECONDS, AwsClient
 from keyrung_verifier.aws.credentials import Credentials
 from keyrung_verifier.aws.endpoint import Endpoint
+from keyrung_verifier.store.dynamodb import DynamoDbStore
+from keyrung_verifier.store.dynamodb_table import table_request
 from keyrung_verifier.system import SystemClock, SystemRandom
 
+TABLE = "keyrung-store"
 REGION = "eu-central-1"
 CREDENTIALS = Credentials(access_key_id="AKIDEXAMPLE", secret_access_key="not-the-key-of-anybody")
 _BACKENDS = (dynamodb_backends, kms_backends, s3_backends)
+_MOTO = DomainDispatcherApplication(create_backend_app)
+_ONE_AT_A_TIME = threading.Lock()
 _CLIENTS: list[AwsClient] = []
 
 
 @contextmanager
 def moto_server() -> Iterator[Endpoint]:
     """Run moto's server in a thread of this process, on a free port of loopback."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
+    server = make_server("127.0.0.1", 0, _one_at_a_time, threaded=True, request_handler=MotoRequestHandler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
     try:
-        yield Endpoint(scheme="http", host="127.0.0.1", port=server.get_host_and_port()[1])
+        yield Endpoint(scheme="http", host="127.0.0.1", port=server.server_port)
     finally:
-        server.stop()
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def _one_at_a_time(environ: Any, start_response: Any) -> Any:
+    with _ONE_AT_A_TIME:  # two at once would change moto's dictionaries under each other
+        return list(_MOTO(environ, start_response))
 
 
 def forget_everything() -> None:
@@ -91,6 +106,16 @@ def sdk_client(service: str, endpoint: Endpoint) -> Any:
         aws_access_key_id=CREDENTIALS.access_key_id,
         aws_secret_access_key=CREDENTIALS.secret_access_key,
     )
+
+
+def make_table(endpoint: Endpoint) -> None:
+    """Create the store's table as a deployment does."""
+    sdk_client("dynamodb", endpoint).create_table(**table_request(TABLE))
+
+
+def dynamodb_store(endpoint: Endpoint, *, shards: int = 4) -> DynamoDbStore:
+    """Return a store on the table, as a process of its own would open it."""
+    return DynamoDbStore(aws_client("dynamodb", endpoint), TABLE, random=SystemRandom(), shards=shards)
 
 
 def sign_digests_as_kms_does(monkeypatch: pytest.MonkeyPatch) -> None:

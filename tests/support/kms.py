@@ -29,6 +29,13 @@ class KmsManager(ReceivingManager, RotatingManager):
 @contextmanager
 def moto_kms(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Have every boto3 client of this process reach moto."""
+    put_kms_right(monkeypatch)
+    with mock_aws():
+        yield
+
+
+def put_kms_right(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have moto's KMS of this process, served or not, answer as KMS does where it would not."""
     real_decrypt, real_encrypt = KmsBackend.decrypt, KmsBackend.encrypt
 
     def decrypt(*args: Any, **kwargs: Any) -> Any:
@@ -48,8 +55,6 @@ def moto_kms(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(KmsBackend, "encrypt", encrypt)
     monkeypatch.setattr(ECDSAPrivateKey, "sign", _sign_ecdsa_digest)
     monkeypatch.setattr(RSAPrivateKey, "sign", _sign_pss_digest)
-    with mock_aws():
-        yield
 
 
 # KMS signs a digest as it is (MessageType=DIGEST); moto hashes it again, and its PSS salts are longer than KMS's.

@@ -14,7 +14,7 @@ from keyrung_verifier.errors import ConfigurationError
 from keyrung_verifier.openapi import openapi_document
 from keyrung_verifier.settings import VerifierSettings
 
-CALLER_PATHS = [paths.EVALUATION, paths.CHALLENGES, paths.SPEND]
+CALLER_PATHS = [paths.EVALUATION, paths.EVALUATIONS, paths.CHALLENGES, paths.SPEND]
 CHALLENGE = f"{paths.CHALLENGES}/{{id}}"
 
 
@@ -28,6 +28,7 @@ def test_the_description_lists_every_way_in_and_no_other() -> None:
 
     assert operations == {
         ("post", paths.EVALUATION),
+        ("post", paths.EVALUATIONS),
         ("post", paths.CHALLENGES),
         ("get", CHALLENGE),
         ("post", f"{CHALLENGE}/response"),

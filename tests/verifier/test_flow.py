@@ -184,6 +184,7 @@ def test_the_well_known_documents_are_served(world: World) -> None:
     assert world.http("GET", "/.well-known/authzen-configuration").body == {
         "policy_decision_point": ORIGIN,
         "access_evaluation_endpoint": f"{ORIGIN}/access/v1/evaluation",
+        "access_evaluations_endpoint": f"{ORIGIN}/access/v1/evaluations",
     }
     assert world.http("GET", "/healthz").body == {"status": "ok"}
     assert world.http("GET", "/openapi.json").body["openapi"] == "3.1.0"

@@ -7,38 +7,44 @@ import click
 
 from keyrung_audit import PublicKey, SourceError, load_public_key, public_key_from_jwk
 from keyrung_infra.errors import InfraError
-from keyrung_infra.inventory.sqlite import SqliteInventory
+from keyrung_infra.inventory.open import is_table
+from keyrung_infra.inventory.open import open_inventory as opened
 from keyrung_infra.project import STATE_FOLDER, find_root
 from keyrung_infra.serve.settings import read_settings
+from keyrung_provisioners.inventory import Inventory
 
 _VERIFIER_CONFIG = Path(STATE_FOLDER) / "verifier" / "config.json"
 
 inventory_option = click.option(
     "--inventory",
-    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE|dynamodb:table=T;region=R",
     help=f"The key inventory. [default: {STATE_FOLDER}/inventory.db of the project]",
 )
 
 
-def open_inventory(given: Path | None) -> SqliteInventory:
+def open_inventory(given: str | None) -> Inventory:
     """Return the inventory at ``given``, or the project's own; one that is not there is an error, not an empty one."""
-    path = find_root() / STATE_FOLDER / "inventory.db" if given is None else given
-    if not path.is_file():
+    place = str(_default()) if given is None else given
+    if not is_table(place) and not Path(place).is_file():
         raise InfraError(
-            f"there is no key inventory {path}", fix="deploy the stack with `pulumi up`, or give --inventory"
+            f"there is no key inventory {place}", fix="deploy the stack with `pulumi up`, or give --inventory"
         )
-    return SqliteInventory(path)
+    return opened(place, root=Path())
 
 
-def existing_inventory(given: Path | None) -> SqliteInventory | None:
+def existing_inventory(given: str | None) -> Inventory | None:
     """Return the inventory, or None where none was named and this is no deployed project."""
     if given is not None:
         return open_inventory(given)
     try:
-        path = find_root() / STATE_FOLDER / "inventory.db"
+        path = _default()
     except InfraError:
         return None
-    return SqliteInventory(path) if path.is_file() else None
+    return opened(str(path), root=Path()) if path.is_file() else None
+
+
+def _default() -> Path:
+    return find_root() / STATE_FOLDER / "inventory.db"
 
 
 def audit_keys(files: Sequence[Path]) -> list[PublicKey]:

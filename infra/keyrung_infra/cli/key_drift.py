@@ -3,7 +3,6 @@
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 
 import click
 
@@ -25,7 +24,7 @@ _STYLES = {"missing": "red", "altered": "red", "foreign": "yellow", "unchecked":
 @store_options
 @inventory_option
 @json_option
-def command(*, stores: Stores, inventory: Path | None, as_json: bool) -> None:
+def command(*, stores: Stores, inventory: str | None, as_json: bool) -> None:
     """Find keys that are missing or altered in their store, and keys in a vault that no inventory has.
 
     Exit code 1 if there are any, 2 if a store could not be asked. Each finding becomes an event of the audit log,

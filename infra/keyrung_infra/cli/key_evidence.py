@@ -15,7 +15,7 @@ from keyrung_provisioners.uri import KeyUri
 @click.argument("uri")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write to this file. [default: stdout]")
 @inventory_option
-def command(uri: str, out: Path | None, inventory: Path | None) -> None:
+def command(uri: str, out: Path | None, inventory: str | None) -> None:
     """Write the newest signed evidence of the key URI: a flattened JWS (RFC 7515), to check with `keyrung audit`."""
     opened = open_inventory(inventory)
     row = recorded(opened, KeyUri.parse(uri))

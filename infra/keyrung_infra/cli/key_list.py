@@ -4,7 +4,6 @@ import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from itertools import groupby
-from pathlib import Path
 from typing import Any
 
 import click
@@ -38,7 +37,7 @@ _FAILS: dict[str | None, tuple[Rotation, ...]] = {
 )
 @inventory_option
 @json_option
-def command(fail_on: str | None, inventory: Path | None, as_json: bool) -> None:
+def command(fail_on: str | None, inventory: str | None, as_json: bool) -> None:
     """List the keys that are not destroyed. Each overdue one becomes an event of the audit log, once."""
     opened, now = open_inventory(inventory), datetime.now(UTC)
     lines = report(opened, now=now)

@@ -2,7 +2,6 @@
 
 import sys
 from datetime import UTC, datetime
-from pathlib import Path
 
 import click
 
@@ -26,7 +25,7 @@ _COMPROMISED = (
 @click.argument("uri")
 @inventory_option
 @json_option
-def suspend(uri: str, inventory: Path | None, as_json: bool) -> None:
+def suspend(uri: str, inventory: str | None, as_json: bool) -> None:
     """Stop every use of the key URI for now, such as while an incident is looked into."""
     _change(uri, KeyState.SUSPENDED, inventory, _SUSPENDED, as_json=as_json)
 
@@ -35,7 +34,7 @@ def suspend(uri: str, inventory: Path | None, as_json: bool) -> None:
 @click.argument("uri")
 @inventory_option
 @json_option
-def resume(uri: str, inventory: Path | None, as_json: bool) -> None:
+def resume(uri: str, inventory: str | None, as_json: bool) -> None:
     """Use the suspended key URI again."""
     _change(uri, KeyState.ACTIVE, inventory, _RESUMED, as_json=as_json, only_from=KeyState.SUSPENDED)
 
@@ -44,7 +43,7 @@ def resume(uri: str, inventory: Path | None, as_json: bool) -> None:
 @click.argument("uri")
 @inventory_option
 @json_option
-def deactivate(uri: str, inventory: Path | None, as_json: bool) -> None:
+def deactivate(uri: str, inventory: str | None, as_json: bool) -> None:
     """End the use of the key URI for good: what it made before still verifies and opens."""
     _change(uri, KeyState.DEACTIVATED, inventory, _DEACTIVATED, as_json=as_json)
 
@@ -54,7 +53,7 @@ def deactivate(uri: str, inventory: Path | None, as_json: bool) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask: this cannot be taken back.")
 @inventory_option
 @json_option
-def compromise(uri: str, yes: bool, inventory: Path | None, as_json: bool) -> None:
+def compromise(uri: str, yes: bool, inventory: str | None, as_json: bool) -> None:
     """Say that the key URI may be in other hands: nothing uses it or accepts what it signed any more."""
     if not yes:
         row = recorded(open_inventory(inventory), KeyUri.parse(uri))
@@ -69,7 +68,7 @@ def compromise(uri: str, yes: bool, inventory: Path | None, as_json: bool) -> No
 def _change(
     text: str,
     state: KeyState,
-    inventory: Path | None,
+    inventory: str | None,
     meaning: str,
     *,
     as_json: bool,

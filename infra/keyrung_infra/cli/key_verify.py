@@ -45,7 +45,7 @@ def command(
     hardware: bool,
     audit_key_files: tuple[Path, ...],
     stores: Stores,
-    inventory: Path | None,
+    inventory: str | None,
     as_json: bool,
 ) -> None:
     """Compare the key URI in its store with its declaration, the inventory and its signed evidence.

@@ -11,26 +11,16 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
+from keyrung_infra.inventory import changes
 from keyrung_infra.inventory.sqlite_evidence import insert_statement, select_statements
 from keyrung_infra.inventory.sqlite_file import SqliteFile, translated
-from keyrung_infra.inventory.sqlite_rows import append_event, event_of, insert, insert_event, select, utc_text
+from keyrung_infra.inventory.sqlite_rows import event_of, insert, insert_event, select
+from keyrung_infra.inventory.text import utc_text
 from keyrung_provisioners.api import Custody, KeyDescription
-from keyrung_provisioners.errors import KeyConflictError, KeyRefusedError
 from keyrung_provisioners.inventory import Claim, CustodyEvent, KeyEvent, KeyRow, Origin, Statement
-from keyrung_provisioners.states import KeyState, check_transition
+from keyrung_provisioners.states import KeyState
 from keyrung_provisioners.uri import KeyUri
 
-_UNCONFIRMED = {
-    Custody.ESCROWING: "is declared escrowed and has no confirmed escrow",
-    Custody.PORTABLE: "is declared portable and has no confirmed copy",
-}
-_EVENT_OF_STATE = {
-    KeyState.ACTIVE: "key.activated",
-    KeyState.SUSPENDED: "key.suspended",
-    KeyState.DEACTIVATED: "key.deactivated",
-    KeyState.COMPROMISED: "key.compromised",
-    KeyState.DESTROYED: "key.destroyed",
-}
 _OWNED = ("keys", "holders", "statements")
 
 
@@ -63,36 +53,18 @@ class SqliteInventory:
         with self._transaction() as connection:
             known = select(connection, "owner = ? AND generation = ?", (claim.owner, claim.generation))
             if known:
-                if known[0].claim != claim:
-                    raise KeyConflictError(
-                        f"generation {claim.generation} was claimed for {known[0].claim.uri}",
-                        fix=f"raise `generation` to {claim.generation + 1} for what you changed",
-                        uri=str(claim.uri),
-                    )
+                changes.refuse_another_claim(known[0], claim)
                 return known[0], False
             for uri in (claim.uri, claim.copy_to):
-                living = [] if uri is None else _living(connection, uri)
-                if living:
-                    raise KeyConflictError(
-                        f"{uri} belongs to {living[0].claim.owner}", fix="choose another name", uri=str(uri)
-                    )
-            row = KeyRow(
-                claim=claim,
-                claim_id=claim_id,
-                claimed_at=now,
-                state=KeyState.PRE_ACTIVATION,
-                state_since=now,
-                custody=claim.custody,
-            )
+                changes.refuse_taken(uri, [] if uri is None else _living(connection, uri))
+            row = changes.claimed(claim, claim_id, now)
             insert(connection, row)
-            append_event(connection, row, "key.claimed", now)
+            insert_event(connection, changes.event(row, "key.claimed", now))
             return row, True
 
     def record_created(self, row: KeyRow, found: KeyDescription, *, how: Origin, now: datetime) -> KeyRow:
         """Store fingerprint, public key and evidence, with the event that says how the key came to be."""
-        created = replace(
-            row, fingerprint=found.fingerprint, public_key_pem=found.public_key_pem, evidence=dict(found.attributes)
-        )
+        created = changes.created(row, found)
         with self._transaction() as connection:
             connection.execute(
                 "UPDATE keys SET fingerprint = ?, public_key_pem = ?, evidence = ? WHERE owner = ? AND generation = ?",
@@ -105,7 +77,7 @@ class SqliteInventory:
                 ),
             )
             insert_statement(connection, created, found, how=how, now=now)
-            append_event(connection, created, "key.created" if how == "generated" else "key.adopted", now)
+            insert_event(connection, changes.event(created, changes.event_of_origin(how), now))
         return created
 
     def record_custody(
@@ -118,7 +90,7 @@ class SqliteInventory:
             connection.execute("UPDATE keys SET custody = ?, evidence = ? WHERE owner = ? AND generation = ?", values)
             if found.store:
                 insert_statement(connection, recorded, found, how=event.removeprefix("key."), now=now)
-            append_event(connection, recorded, event, now, at_each_time=True)
+            insert_event(connection, changes.event(recorded, event, now, at_each_time=True))
         return recorded
 
     def statements(self, row: KeyRow) -> Sequence[Statement]:
@@ -147,22 +119,12 @@ class SqliteInventory:
         """Move the key to ``state`` and append the event, both or neither."""
         with self._transaction() as connection:
             current = select(connection, "owner = ? AND generation = ?", (row.claim.owner, row.claim.generation))[0]
-            check_transition(current.state, state)
-            if state is KeyState.ACTIVE and current.custody in _UNCONFIRMED:
-                raise KeyRefusedError(f"{row.claim.uri} {_UNCONFIRMED[current.custody]}", fix="finish that first")
-            used_from = current.use_not_before
-            if state is KeyState.ACTIVE and used_from is None:
-                used_from = use_not_before or now
-            moved = replace(row, state=state, state_since=now, use_not_before=used_from)
+            moved, event = changes.moved(row, current, state, now=now, use_not_before=use_not_before)
             connection.execute(
                 "UPDATE keys SET state = ?, state_since = ?, use_not_before = ? WHERE owner = ? AND generation = ?",
-                (state, utc_text(now), utc_text(used_from), row.claim.owner, row.claim.generation),
+                (state, utc_text(now), utc_text(moved.use_not_before), row.claim.owner, row.claim.generation),
             )
-            resumed = current.state is KeyState.SUSPENDED and state is KeyState.ACTIVE
-            released = state is KeyState.DESTROYED and row.claim.source is not None
-            event = "key.resumed" if resumed else "key.released" if released else _EVENT_OF_STATE[state]
-            # A key may be suspended and resumed more than once.
-            append_event(connection, moved, event, now, at_each_time=resumed or state is KeyState.SUSPENDED)
+            insert_event(connection, event)
         return moved
 
     def postpone(self, row: KeyRow, use_not_before: datetime) -> KeyRow:
@@ -191,12 +153,8 @@ class SqliteInventory:
     def hand_over(self, row: KeyRow, owner: str) -> KeyRow:
         """Write the new owner into every table."""
         with self._transaction() as connection:
-            if select(connection, "owner = ? AND generation = ?", (owner, row.claim.generation)):
-                raise KeyConflictError(
-                    f"{owner} has a key of generation {row.claim.generation} already",
-                    fix="take the key over under another name",
-                    uri=str(row.claim.uri),
-                )
+            taken = select(connection, "owner = ? AND generation = ?", (owner, row.claim.generation))
+            changes.refuse_second_owner(row, owner, taken=bool(taken))
             for table in _OWNED:
                 connection.execute(
                     f"UPDATE {table} SET owner = ? WHERE owner = ? AND generation = ?",  # noqa: S608 - constants only

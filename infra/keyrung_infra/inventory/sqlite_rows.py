@@ -1,11 +1,11 @@
 """Rows and events of the inventory as they stand in the tables."""
 
-import hashlib
 import json
 import sqlite3
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
+from keyrung_infra.inventory.text import utc_text
 from keyrung_provisioners.api import ESCROW, Custody, Purpose
 from keyrung_provisioners.inventory import Claim, KeyEvent, KeyRow
 from keyrung_provisioners.states import KeyState
@@ -51,11 +51,6 @@ def _row(found: Sequence[object]) -> KeyRow:
     )
 
 
-def utc_text(moment: datetime | None) -> str | None:
-    """Return the tables' one spelling of a moment."""
-    return None if moment is None else moment.astimezone(UTC).isoformat()
-
-
 def insert(connection: sqlite3.Connection, row: KeyRow) -> None:
     """Insert a row that was just claimed."""
     connection.execute(
@@ -73,28 +68,6 @@ def insert(connection: sqlite3.Connection, row: KeyRow) -> None:
             utc_text(row.state_since),
             None if row.claim.copy_to is None else str(row.claim.copy_to),
             row.claim.source,
-        ),
-    )
-
-
-def append_event(
-    connection: sqlite3.Connection, row: KeyRow, event: str, now: datetime, *, at_each_time: bool = False
-) -> None:
-    """Append the event; its id is made of what happened, so that a repeat cannot stand twice unless it may."""
-    claim = row.claim
-    what = f"{event}:{claim.generation}:{row.claim_id.hex()}:{row.state}"
-    event_id = hashlib.sha256((f"{what}:{now.isoformat()}" if at_each_time else what).encode()).hexdigest()[:32]
-    insert_event(
-        connection,
-        KeyEvent(
-            event_id=event_id,
-            event=event,
-            at=now,
-            uri=str(claim.uri),
-            generation=claim.generation,
-            state=row.state,
-            purpose=claim.purpose,
-            fingerprint=row.fingerprint,
         ),
     )
 

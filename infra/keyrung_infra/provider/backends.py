@@ -10,16 +10,21 @@ from pathlib import Path
 from secrets import token_bytes
 
 from keyrung_infra.errors import InfraError
+from keyrung_infra.inventory.open import open_inventory
 from keyrung_infra.inventory.sqlite import SqliteInventory
 from keyrung_infra.provider.model import Property
 from keyrung_provisioners.api import KeyManager
+from keyrung_provisioners.inventory import Inventory
 from keyrung_provisioners.provision import Escrow, Provisioner
 from keyrung_provisioners.registry import open_manager
 
 _REFERENCE = "A literal, file:PATH or env:NAME; relative paths start at the project's folder."
 
 CONFIGURATION: Mapping[str, Property] = {
-    "inventory": Property(type="string", description="Path of the key inventory (SQLite), relative to the project."),
+    "inventory": Property(
+        type="string",
+        description="The key inventory: a path relative to the project (SQLite), or dynamodb:table=T;region=R.",
+    ),
     "pkcs11Module": Property(type="string", description=f"Path of the PKCS#11 module. {_REFERENCE}"),
     "pkcs11Pin": Property(type="string", description="User PIN of the token, as file:PATH or env:NAME."),
     "transitAddress": Property(type="string", description=f"https address of OpenBao or Vault. {_REFERENCE}"),
@@ -62,7 +67,7 @@ class Backends:
         self._reached = reached
         self._settings: Mapping[str, str] = {}
         self._managers: dict[str, KeyManager] = {}
-        self._inventory: SqliteInventory | None = None
+        self._inventory: Inventory | None = None
         self._opening = threading.Lock()
 
     def configure(self, settings: Mapping[str, str]) -> None:
@@ -80,15 +85,16 @@ class Backends:
                 self._managers[scheme] = open_manager(scheme, self._settings, root=self.root)
             return self._managers[scheme]
 
-    def inventory(self) -> SqliteInventory:
+    def inventory(self) -> Inventory:
         """Return the inventory, which stays open as long as this provider."""
-        path = self._settings.get("inventory")
-        if not path:
+        place = self._settings.get("inventory")
+        if not place:
             raise InfraError("the inventory has no place", fix="set keyrung:inventory in the stack's configuration")
         with self._opening:
             if self._inventory is None:
-                opened = SqliteInventory(self.root / path)
-                opened.hold_open()
+                opened = open_inventory(place, root=self.root)
+                if isinstance(opened, SqliteInventory):
+                    opened.hold_open()
                 self._inventory = opened
             return self._inventory
 

@@ -22,9 +22,9 @@ class Backoff:
     random: Random
     sleep: Callable[[float], None] = time.sleep
 
-    def tries(self, *, deadline_seconds: float) -> Iterator[int]:
+    def tries(self, *, deadline_seconds: float, max_tries: int = MAX_TRIES) -> Iterator[int]:
         """Yield the number of each try from 0, after its wait; end when tries or time (`time.monotonic`) are up."""
-        for number in range(MAX_TRIES):
+        for number in range(max_tries):
             if number:
                 ceiling_seconds = min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2 ** (number - 1))
                 wait_seconds = ceiling_seconds * int.from_bytes(self.random.token_bytes(4)) / 2**32

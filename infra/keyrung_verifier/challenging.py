@@ -1,6 +1,4 @@
-"""The application's side before a step-up: is this request allowed, and if not, what would make it so."""
-
-import msgspec
+"""A challenge is made for a request that the policy, asked again, answers with a step-up, and for nothing else."""
 
 from keyrung_policies.jws import encode_base64url
 from keyrung_verifier import models
@@ -11,36 +9,10 @@ from keyrung_verifier.challenge import Challenge, to_stored
 from keyrung_verifier.core import Core, digest_of, read_body
 from keyrung_verifier.decision import reachable_acrs
 from keyrung_verifier.errors import UnmetRequirementError
-from keyrung_verifier.judging import first_reason, judge, required, required_session, session_of
+from keyrung_verifier.judging import judge, required, required_session
 from keyrung_verifier.limits import CHALLENGE_ID_BYTES
 from keyrung_verifier.paths import CHALLENGES
 from keyrung_verifier.store.protocol import PutChallenge
-
-
-def evaluate(core: Core, call: Call, body: bytes) -> models.EvaluationResponse:
-    """Answer an AuthZEN evaluation request."""
-    asked = read_body(body, models.EvaluationRequest)
-    session_of(call, asked)
-    bundle, decision = judge(core, call, asked)
-    core.audit.commit([call.record(decision.outcome, first_reason(decision))])
-    context = models.EvaluationContext(
-        outcome=decision.outcome,
-        rule_ids=list(decision.rule_ids),
-        policy_digest=bundle.digest,
-        correlation_id=call.correlation_id,
-    )
-    requirement = decision.requirement
-    if requirement is not None:
-        context = msgspec.structs.replace(
-            context,
-            acr_values=list(requirement.acr_values),
-            max_age=requirement.max_age_seconds,
-            bind=list(requirement.bind),
-            single_use=requirement.single_use,
-            batch=msgspec.UNSET if requirement.batch is None else requirement.batch,
-            challenge_endpoint=f"{core.settings.public_url}{CHALLENGES}",
-        )
-    return models.EvaluationResponse(decision=decision.outcome == "allow", context=context)
 
 
 def create_challenge(core: Core, call: Call, caller: Caller, body: bytes) -> models.ChallengeCreated:

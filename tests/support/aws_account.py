@@ -1,0 +1,160 @@
+"""An AWS account that moto plays on loopback, and Pulumi projects whose plugin `aws` is the test double."""
+
+import json
+import logging
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+import yaml
+from moto.core.config import default_user_config
+from moto.server import ThreadedMotoServer
+from support.kms import put_kms_right
+
+from keyrung_infra.tools import Tools
+
+REGION = "eu-central-1"
+PLUGIN = Path(__file__).parent / "aws_plugin"
+_COMMAND_SECONDS = 300
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """The account.
+
+    Attributes:
+        endpoint: Where every service of it answers.
+    """
+
+    endpoint: str
+
+    def environment(self) -> dict[str, str]:
+        """Return what points every AWS SDK at the account."""
+        return {
+            "AWS_ENDPOINT_URL": self.endpoint,
+            "AWS_REGION": REGION,
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_ACCESS_KEY_ID": "testing",
+            "AWS_SECRET_ACCESS_KEY": "testing",
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
+
+    def client(self, service: str) -> Any:
+        """Return a client of boto3."""
+        return boto3.client(service, region_name=REGION, endpoint_url=self.endpoint)
+
+
+@contextmanager
+def running_account() -> Iterator[Account]:
+    """Serve an empty account on a free port of loopback."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    with pytest.MonkeyPatch.context() as patch:
+        put_kms_right(patch)
+        patch.setitem(default_user_config, "lambda", {"use_docker": False})  # functions are kept, not run
+        for name, value in {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing"}.items():
+            patch.setenv(name, value)
+        patch.setattr(logging.getLogger("werkzeug"), "disabled", True)  # a line for every request
+        server.start()
+        try:
+            host, port = server.get_host_and_port()
+            yield Account(endpoint=f"http://{host}:{port}")
+        finally:
+            server.stop()
+
+
+def inventory_table(account: Account) -> str:
+    """Make an empty table for an inventory and return the inventory's name."""
+    name = f"inventory-{secrets.token_hex(4)}"
+    account.client("dynamodb").create_table(
+        TableName=name,
+        BillingMode="PAY_PER_REQUEST",
+        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
+        AttributeDefinitions=[{"AttributeName": each, "AttributeType": "S"} for each in ("pk", "sk")],
+    )
+    return f"dynamodb:table={name};region={REGION}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AwsProject:
+    """A Pulumi project over the account, with state and home folders of its own."""
+
+    root: Path
+    account: Account
+    tools: Tools
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment of its commands."""
+        state = self.root / ".pulumi-state"
+        state.mkdir(exist_ok=True)
+        path = os.pathsep.join([str(self.tools.pulumi_folder), os.environ.get("PATH", os.defpath)])
+        return {
+            **os.environ,
+            **self.account.environment(),
+            "PULUMI_HOME": str(self.root / ".pulumi-home"),
+            "PULUMI_BACKEND_URL": f"file://{state}",
+            "PULUMI_CONFIG_PASSPHRASE": "for tests",
+            "PULUMI_SKIP_UPDATE_CHECK": "true",
+            "PATH": path,
+        }
+
+    def run(
+        self, *command: str, check: bool = True, environment: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run ``command`` in the project's folder; with ``check`` a failure shows what it wrote."""
+        done = subprocess.run(
+            command,
+            cwd=self.root,
+            env={**self.environment(), **(environment or {})},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_COMMAND_SECONDS,
+        )
+        if check and done.returncode != 0:
+            raise AssertionError(f"{' '.join(command)} ended with {done.returncode}\n{done.stdout}\n{done.stderr}")
+        return done
+
+    def pulumi(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run the real `pulumi`, without questions and colours."""
+        return self.run("pulumi", "--non-interactive", "--color", "never", *arguments, check=check)
+
+    def pulumi_json(self, *arguments: str) -> Any:
+        """Run `pulumi` and decode what it writes."""
+        return json.loads(self.pulumi(*arguments).stdout)
+
+    def keyrung(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run the `keyrung` command."""
+        return self.run(str(Path(sys.prefix, "bin", "keyrung")), *arguments, check=check)
+
+    def resources(self) -> dict[str, dict[str, Any]]:
+        """Return the deployed resources by their names, as the state has them."""
+        deployed = self.pulumi_json("stack", "export")["deployment"].get("resources", [])
+        return {each["urn"].rpartition("::")[2]: each for each in deployed}
+
+
+def small_project(root: Path, account: Account, tools: Tools, program: str) -> AwsProject:
+    """Return a project in the empty folder ``root`` with the stack `test`, whose program is the text ``program``."""
+    root.mkdir(parents=True, exist_ok=True)
+    (root / "Pulumi.yaml").write_text(
+        yaml.safe_dump(
+            {
+                "name": "small",
+                "runtime": {"name": "python", "options": {"virtualenv": ".venv"}},
+                "plugins": {"providers": [{"name": "aws", "path": str(PLUGIN)}]},
+            }
+        )
+    )
+    (root / ".venv").symlink_to(sys.prefix, target_is_directory=True)
+    (root / "__main__.py").write_text(program)
+    project = AwsProject(root=root, account=account, tools=tools)
+    project.pulumi("stack", "init", "test")
+    project.pulumi("config", "set", "aws:region", REGION)
+    return project
