@@ -28,6 +28,9 @@ from keyrung_verifier.limits import (
 )
 from keyrung_verifier.strict import convert, decode_base64url, length_prefixed, parse_object
 
+# What the guard of an application needs beside the functions.
+__all__ = ["DpopInvalidError", "Proof", "nonces_at", "presented_token", "token_sha256", "verify"]
+
 TYPE = "dpop+jwt"
 NONCE_LABEL = "keyrung dpop nonce v1"
 JWS_PARTS = 3

@@ -101,7 +101,7 @@ def _extra_headers(verifier: Verifier, request: WebRequest) -> dict[str, str]:
     headers: dict[str, str] = {}
     if request.request_id is not None and _REQUEST_ID.fullmatch(request.request_id):
         headers["X-Request-ID"] = request.request_id  # AuthZEN 1.0 section 10.1.4
-    if request.path == paths.SPEND or request.path.startswith(f"{paths.CHALLENGES}/"):
+    if request.path == paths.SPEND or f"{request.path}/".startswith(f"{paths.CHALLENGES}/"):
         headers["DPoP-Nonce"] = verifier.dpop_nonce()  # RFC 9449 section 8.2: where a proof may come next
     return headers
 

@@ -11,8 +11,10 @@ from typing import Any
 
 from keyrung_policies.satisfaction import age_met, level_met
 from keyrung_verifier import assertion
-from keyrung_verifier.guard.calls import Authenticate, Context, Steps, VerifierCalls
+from keyrung_verifier.guard.calls import Authenticate, VerifierCalls
+from keyrung_verifier.guard.challenges import step_up_needed
 from keyrung_verifier.guard.keys import KeyCache
+from keyrung_verifier.guard.messages import Context, Steps
 from keyrung_verifier.guard.model import (
     Action,
     GuardConfigError,
@@ -23,6 +25,7 @@ from keyrung_verifier.guard.model import (
     assertion_refused,
     sha256_base64url,
 )
+from keyrung_verifier.guard.possession import check_scheme, proof_of
 from keyrung_verifier.guard.routes import Routes, check_target
 
 ASSERTION_HEADER = "step-up-assertion"
@@ -84,6 +87,7 @@ class Guard:
         if session is None:
             # RFC 6750 section 3.1: no error code where no credential was understood.
             raise Refusal(401, "unauthenticated", "no session", {"WWW-Authenticate": "Bearer"})
+        check_scheme(head, session)
         check_target(head.target)
         return Arrival(head=head, action=action, params=params, session=session, assertion=_assertion_of(head))
 
@@ -93,16 +97,19 @@ class Guard:
             raise Refusal(413, "body_too_large", "body")
         uri = self._public_url + arrival.head.target
         request = GuardedRequest(method=arrival.head.method, uri=uri, params=arrival.params, body=body)
-        asked = _question(arrival, request)
+        asked, has_key = _question(arrival, request), arrival.session.dpop_jkt is not None
         context = yield from self._verifier.decide(asked)
         if context.outcome == "allow":
             return
         bound = {"method": request.method, "uri": uri, "body_sha256": sha256_base64url(body)}
         if arrival.assertion is None:
-            stepup_uri = yield from self._verifier.challenge(asked | {"request": bound})
-            raise _challenge(context, stepup_uri)
-        if context.counted or not (yield from self._reusable(arrival.assertion, arrival, bound, context)):
-            yield from self._verifier.spend(arrival.assertion, arrival.session.subject_id, asked | {"request": bound})
+            challenge = yield from self._verifier.challenge(asked | {"request": bound})
+            raise step_up_needed(context, challenge, bound=has_key)
+        # Whether a proof of a key was used before only the verifier knows.
+        counted = context.counted or has_key
+        if counted or not (yield from self._reusable(arrival.assertion, arrival, bound, context)):
+            use = asked | {"request": bound} | ({"dpop": proof_of(arrival.head)} if has_key else {})
+            yield from self._verifier.spend(arrival.assertion, arrival.session.subject_id, use)
 
     def _reusable(self, text: str, arrival: Arrival, bound: Mapping[str, str], context: Context) -> Steps[bool]:
         """Return whether an assertion pays for any number of requests like this one; one that does not fit is refused.
@@ -115,8 +122,9 @@ class Guard:
         except (assertion.AssertionInvalidError, assertion.MalformedRequestError) as error:
             raise assertion_refused(error.reason) from error
         session = arrival.session
-        expected = (session.subject_id, session.session_id, arrival.action.name, digest, context.policy_digest)
-        if (claims.sub, claims.sid, claims.action, claims.request_digest, claims.policy_digest) != expected:
+        expected = (session.subject_id, session.session_id, None, arrival.action.name, digest, context.policy_digest)
+        stated = (claims.sub, claims.sid, claims.jkt(), claims.action, claims.request_digest, claims.policy_digest)
+        if stated != expected:
             raise assertion_refused("binding")
         if not set(context.bind) <= set(claims.bind):
             raise assertion_refused("bound to less")
@@ -158,22 +166,10 @@ def _question(arrival: Arrival, request: GuardedRequest) -> dict[str, object]:
         attributes = dict(action.resource(request))
     except Exception as error:  # a mapper reads what a client made up; whatever it trips over, the body is at fault
         raise Refusal(400, "invalid_request", f"mapper {type(error).__name__}") from error
+    key = {} if session.dpop_jkt is None else {"dpop_jkt": session.dpop_jkt}
     return {
         "subject": {"type": "user", "id": session.subject_id, "properties": dict(session.properties)},
         "action": {"name": action.name},
         "resource": {"type": "route", "id": arrival.head.path, "properties": attributes},
-        "context": {"session": {"id": session.session_id}},
+        "context": {"session": {"id": session.session_id} | key},
     }
-
-
-def _challenge(context: Context, stepup_uri: str) -> Refusal:
-    """Return the challenge of RFC 9470 section 3, with where to answer it."""
-    parameters = {
-        "error": "insufficient_user_authentication",
-        "error_description": "A step-up is needed for this request",
-        "acr_values": " ".join(context.acr_values),
-        "max_age": str(context.max_age),
-        "stepup_uri": stepup_uri,
-    }
-    header = "Bearer " + ", ".join(f'{name}="{value}"' for name, value in parameters.items())
-    return Refusal(401, parameters["error"], "step-up needed", {"WWW-Authenticate": header})

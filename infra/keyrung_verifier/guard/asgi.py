@@ -10,14 +10,14 @@ from typing import Any
 import httpx
 
 from keyrung_verifier.guard.admission import MAX_BODY_BYTES, Guard
-from keyrung_verifier.guard.calls import (
+from keyrung_verifier.guard.calls import client_credentials
+from keyrung_verifier.guard.messages import (
     MAX_ANSWER_BYTES,
     NO_ANSWER,
     VERIFIER_DEADLINE_SECONDS,
     Answer,
     Call,
     Steps,
-    client_credentials,
 )
 from keyrung_verifier.guard.model import Action, GuardConfigError, GuardedRequest, Head, Refusal, Session
 from keyrung_verifier.guard.reply import Reply, reply_to
@@ -118,7 +118,8 @@ class StepUpGuard:
         except (httpx.HTTPError, TimeoutError) as error:
             _LOG.warning("the verifier did not answer: %s", type(error).__name__)
             return NO_ANSWER
-        return Answer(status=response.status_code, content=bytes(content))
+        nonce = response.headers.get("DPoP-Nonce")
+        return Answer(status=response.status_code, content=bytes(content), dpop_nonce=nonce)
 
 
 def _head(scope: Scope) -> Head:

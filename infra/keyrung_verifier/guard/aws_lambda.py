@@ -9,16 +9,16 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from keyrung_verifier.guard.admission import Guard
-from keyrung_verifier.guard.calls import (
+from keyrung_verifier.guard.calls import client_credentials
+from keyrung_verifier.guard.events import body_of, head_of
+from keyrung_verifier.guard.messages import (
     MAX_ANSWER_BYTES,
     NO_ANSWER,
     VERIFIER_DEADLINE_SECONDS,
     Answer,
     Call,
     Steps,
-    client_credentials,
 )
-from keyrung_verifier.guard.events import body_of, head_of
 from keyrung_verifier.guard.model import Action, GuardConfigError, GuardedRequest, Session
 from keyrung_verifier.guard.reply import reply_to
 from keyrung_verifier.timed_connection import TimedConnection
@@ -93,4 +93,4 @@ def _ask(connection: TimedConnection, call: Call) -> Answer:
         return NO_ANSWER
     if "content-encoding" in response.headers:  # not asked for
         return NO_ANSWER
-    return Answer(status=response.status, content=response.body)
+    return Answer(status=response.status, content=response.body, dpop_nonce=response.headers.get("dpop-nonce"))

@@ -4,7 +4,8 @@ import logging
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
-from keyrung_verifier.guard.calls import Steps, VerifierCalls
+from keyrung_verifier.guard.calls import VerifierCalls
+from keyrung_verifier.guard.messages import Steps
 from keyrung_verifier.guard.model import Refusal, unavailable
 
 JWKS_REFRESH_SECONDS = 60.0  # a retired key is gone from here after this

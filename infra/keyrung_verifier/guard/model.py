@@ -18,10 +18,17 @@ class GuardConfigError(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
-    """Who is asking, as the application's own session says; `properties` become `subject.*` attributes."""
+    """Who is asking, as the application's own session says.
+
+    Attributes:
+        dpop_jkt: The RFC 7638 thumbprint of the key that the session's access token is bound to (its `cnf.jkt`), once
+            the application has checked the token and the request's DPoP proof.
+        properties: Become `subject.*` attributes.
+    """
 
     subject_id: str
     session_id: str
+    dpop_jkt: str | None = None
     properties: Mapping[str, Scalar] = field(default_factory=dict)
 
 
