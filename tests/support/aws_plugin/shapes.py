@@ -40,8 +40,10 @@ def shape(token: str) -> Shape:
         resource = getattr(import_module(f"pulumi_aws.{'lambda_' if service == 'lambda' else service}"), name, None)
         if resource is None:
             raise LookupError(f"pulumi_aws has no resource type {token}")
-        module = import_module(resource.__module__)  # its own: a part of another resource may have the same name
-    inputs, state = getattr(module, f"{name}Args"), getattr(module, f"_{name}State")
+        module = import_module(resource.__module__)
+    # Where a part of another resource has the same name, the inputs of this one are its InitArgs.
+    inputs = getattr(module, f"{name}InitArgs", None) or getattr(module, f"{name}Args")
+    state = getattr(module, f"_{name}State")
     return Shape(inputs=inputs, state=frozenset(input_type_py_to_pulumi_names(state).values()))
 
 
