@@ -39,6 +39,7 @@ class WebRequest:
         authorization: That header's value.
         dpop: That header's value; several of them joined by a comma are refused.
         request_id: The value of X-Request-ID, which the reply repeats.
+        traceparent: That header's value, for the shell's own log.
         principal: The ARN of the IAM identity that the platform has authenticated; never taken from a header.
     """
 
@@ -47,17 +48,25 @@ class WebRequest:
     authorization: str | None = field(default=None, repr=False)
     dpop: str | None = field(default=None, repr=False)
     request_id: str | None = None
+    traceparent: str | None = None
     principal: str | None = None
     body: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """What to send back."""
+    """What to send back.
+
+    Attributes:
+        error: Of a refusal, its code, as the body has it.
+        correlation_id: Of a refusal, as the body has it.
+    """
 
     status: int
     body: bytes = field(repr=False)
     headers: Mapping[str, str] = field(default_factory=lambda: dict(BASE_HEADERS))
+    error: str | None = None
+    correlation_id: str | None = None
 
 
 @cache
@@ -129,6 +138,12 @@ def _is_id(text: str) -> bool:
 
 
 def _refusal(verifier: Verifier, error: RefusedError, headers: dict[str, str]) -> Reply:
+    return refusal(error, headers, correlation_id=error.correlation_id or verifier.new_correlation_id())
+
+
+def refusal(error: RefusedError, headers: Mapping[str, str] = BASE_HEADERS, *, correlation_id: str) -> Reply:
+    """Return the reply that refuses; a shell uses it only where there is no verifier to ask."""
+    headers = dict(headers)
     if error.status == CallerRefusedError.status:
         headers["WWW-Authenticate"] = 'Basic realm="keyrung", charset="UTF-8"'  # RFC 7617 section 2
     if error.retry_after_seconds is not None:
@@ -136,9 +151,15 @@ def _refusal(verifier: Verifier, error: RefusedError, headers: dict[str, str]) -
     answer: Answer = {
         "error": error.error,
         "error_description": error.description,
-        "correlation_id": error.correlation_id or verifier.new_correlation_id(),
+        "correlation_id": correlation_id,
     }
-    return Reply(status=error.status, body=_encode(answer), headers=headers)
+    return Reply(
+        status=error.status,
+        body=_encode(answer),
+        headers=headers,
+        error=error.error,
+        correlation_id=correlation_id,
+    )
 
 
 def _encode(answer: Answer) -> bytes:

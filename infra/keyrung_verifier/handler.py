@@ -1,13 +1,47 @@
-"""What AWS Lambda calls: one shell for each kind of event, all of them around the one choke point `entry.serve`."""
+"""What AWS Lambda calls: one function for each kind of event, all of them around the one choke point `entry.serve`.
 
+A deployment names one of them as the handler of a function: `keyrung_verifier.handler.http` behind a function URL or
+an HTTP API, `direct` for applications that invoke it. `KEYRUNG_CONFIG` names the deployment document in S3. For events
+that carry no caller, `KEYRUNG_PRINCIPAL` names the IAM role of the one application that may invoke the function.
+"""
+
+import os
+import sys
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Protocol
 
 from keyrung_verifier import entry
+from keyrung_verifier.aws.clients import AwsClients
+from keyrung_verifier.aws.deployed import DeployedVerifier, DeploymentDocument
 from keyrung_verifier.entry import Reply, WebRequest
-from keyrung_verifier.errors import MalformedRequestError
-from keyrung_verifier.events import direct, http
+from keyrung_verifier.errors import MalformedRequestError, RefusedError, UnavailableError
+from keyrung_verifier.events import direct as direct_events
+from keyrung_verifier.events import http as http_events
+from keyrung_verifier.limits import TOKEN_ID_BYTES
+from keyrung_verifier.principals import configured_principal
+from keyrung_verifier.protocols import Clock, Random
+from keyrung_verifier.request_log import Served, line_of, operation_of
 from keyrung_verifier.service import Verifier
+from keyrung_verifier.system import SystemClock, SystemRandom
+
+PRINCIPAL_VARIABLE = "KEYRUNG_PRINCIPAL"
+# The end of a function's time that is kept for the answer.
+ANSWER_SECONDS = 0.5
+# Where the platform puts the X-Ray header of each call.
+_XRAY_VARIABLE = "_X_AMZN_TRACE_ID"
+
+
+class LambdaContext(Protocol):
+    """What of the platform's context object counts."""
+
+    aws_request_id: str
+
+    def get_remaining_time_in_millis(self) -> int:
+        """Return how long the call may still take."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,24 +49,103 @@ class Shell:
     """One kind of event: how a request is read from it, and how the answer is given.
 
     Attributes:
-        request_of: Reads an event; the second argument is the caller whom the deployment names, for events that
-            carry none.
+        request_of: Reads an event.
+        names_caller: Whether events carry their caller; if not, it is the one whom the deployment names.
     """
 
-    request_of: Callable[[object, str | None], WebRequest]
+    request_of: Callable[[object], WebRequest]
+    names_caller: bool
     answer_of: Callable[[Reply], dict[str, object]]
 
 
-HTTP = Shell(request_of=lambda event, _principal: http.request_of(event), answer_of=http.answer_of)
-DIRECT = Shell(
-    request_of=lambda event, principal: direct.request_of(event, principal=principal), answer_of=direct.answer_of
-)
+HTTP = Shell(request_of=http_events.request_of, names_caller=True, answer_of=http_events.answer_of)
+DIRECT = Shell(request_of=direct_events.request_of, names_caller=False, answer_of=direct_events.answer_of)
 
 
-def answer(shell: Shell, verifier: Verifier, event: object, *, principal: str | None) -> dict[str, object]:
-    """Return the answer to an event; no exception leaves."""
-    try:
-        request: WebRequest | MalformedRequestError = shell.request_of(event, principal)
-    except MalformedRequestError as error:
-        request = error
-    return shell.answer_of(entry.serve(verifier, request))
+class Function:
+    """A function of AWS Lambda in one process.
+
+    Args:
+        verifier: Gives the verifier of the deployment as it is now; raises `UnavailableError`.
+        principal: The caller of events that carry none.
+        end_at: Is told with each call when its time is over, on `time.monotonic`.
+        write: Takes the log's lines.
+        clock: Dates them.
+        random: Names refusals that no verifier stands behind.
+    """
+
+    def __init__(
+        self,
+        *,
+        verifier: Callable[[], Verifier],
+        principal: str | None,
+        end_at: Callable[[float], None],
+        write: Callable[[str], object],
+        clock: Clock,
+        random: Random,
+    ) -> None:
+        self._verifier, self._principal, self._end_at = verifier, principal, end_at
+        self._write, self._clock, self._random = write, clock, random
+        self._cold = True
+
+    def call(self, shell: Shell, event: object, context: LambdaContext) -> dict[str, object]:
+        """Return the answer to an event, and write its line."""
+        began = time.monotonic()
+        request: WebRequest | None
+        self._end_at(began + context.get_remaining_time_in_millis() / 1000 - ANSWER_SECONDS)
+        try:
+            request = self._read(shell, event)
+        except MalformedRequestError as error:
+            request, reply = None, self._reply(error)
+        else:
+            reply = self._reply(request)
+        served = Served(
+            operation="other" if request is None else operation_of(request.method, request.path),
+            reply=reply,
+            duration_ms=(time.monotonic() - began) * 1000,
+            cold=self._cold,
+            request_id=context.aws_request_id,
+            xray_header=os.environ.get(_XRAY_VARIABLE),  # the runtime changes it with each call
+            traceparent=None if request is None else request.traceparent,
+        )
+        self._cold = False
+        self._write(line_of(served, now=self._clock.now()) + "\n")
+        return shell.answer_of(reply)
+
+    def _read(self, shell: Shell, event: object) -> WebRequest:
+        request = shell.request_of(event)
+        return request if shell.names_caller else replace(request, principal=self._principal)
+
+    def _reply(self, request: WebRequest | RefusedError) -> Reply:
+        try:
+            verifier = self._verifier()
+        except UnavailableError as error:
+            return entry.refusal(error, correlation_id=self._random.token_bytes(TOKEN_ID_BYTES).hex())
+        return entry.serve(verifier, request)
+
+
+@cache
+def _function() -> Function:
+    """Return this process's function; raises `ConfigurationError` if its environment makes no sense."""
+    clock, random = SystemClock(), SystemRandom()
+    clients = AwsClients(os.environ, clock=clock, random=random)
+    document = DeploymentDocument(os.environ, clients, clock=clock)
+    named = os.environ.get(PRINCIPAL_VARIABLE)
+    return Function(
+        verifier=DeployedVerifier(document, clients, clock=clock, random=random).current,
+        principal=configured_principal(named) if named else None,
+        end_at=clients.end_at,
+        write=sys.stdout.write,
+        clock=clock,
+        random=random,
+    )
+
+
+def http(event: object, context: LambdaContext) -> dict[str, object]:
+    """Answer a function URL or an HTTP API."""
+    return _function().call(HTTP, event, context)
+
+
+def direct(event: object, context: LambdaContext) -> dict[str, object]:
+    """Answer a direct invocation."""
+    return _function().call(DIRECT, event, context)

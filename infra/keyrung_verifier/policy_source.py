@@ -1,15 +1,15 @@
-"""Where the policy in force comes from: a signed bundle in a file, watched, never older than one seen before.
+"""Where the policy in force comes from: a signed bundle, watched, never older than one seen before.
 
 A bundle that is refused changes nothing: the last good one stays in force within its own life, and after that there
 is no policy and every request is refused. So it is from the moment on when its signer turns out to be compromised.
 """
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from keyrung_policies.bundle import MAX_BUNDLE_BYTES, Bundle, open_bundle
 from keyrung_policies.errors import BundleNotYetValidError, BundleRefusedError
@@ -40,16 +40,51 @@ class _Refusal:
     try_again: bool = False
 
 
-# What tells one state of the file from another; None where there is no file.
-_Stamp = tuple[int, int, int] | None
+# What tells one state of a place from another; None where nothing is there.
+Stamp: TypeAlias = Hashable | None
 
 
-class FilePolicySource:
-    """The policy in the bundle file at `path`, taken only with a signature of one of `trusted_keys`."""
+class BundlePlace(Protocol):
+    """Where a bundle lies."""
+
+    def stamp(self) -> Stamp:
+        """Return what differs after each change; asked before each use of the policy, so it must cost next to nothing.
+
+        None says that nothing is there, or that it cannot be read.
+        """
+        ...
+
+    def read(self) -> bytes:
+        """Return the bundle, at most one byte longer than a bundle may be; raises `OSError`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class BundleFile:
+    """A bundle in a file."""
+
+    path: Path
+
+    def stamp(self) -> Stamp:
+        """Return time, size and number of the file."""
+        try:
+            found = self.path.stat()
+        except OSError:
+            return None
+        return found.st_mtime_ns, found.st_size, found.st_ino
+
+    def read(self) -> bytes:
+        """Return what is in the file."""
+        with self.path.open("rb") as file:
+            return file.read(MAX_BUNDLE_BYTES + 1)
+
+
+class WatchedPolicySource:
+    """The policy in the bundle at `place`, taken only with a signature of one of `trusted_keys`."""
 
     def __init__(
         self,
-        path: Path,
+        place: BundlePlace,
         *,
         trusted_keys: Mapping[str, Mapping[str, str]],
         counts: Callable[[str], bool],
@@ -57,11 +92,11 @@ class FilePolicySource:
         audit: AuditWriter,
         clock: Clock,
     ) -> None:
-        """Watch the file at ``path``.
+        """Watch the bundle at ``place``.
 
         ``counts`` says whether what the key of that id signed counts now; it is asked before each use of the policy.
         """
-        self._path = path
+        self._place = place
         self._trusted_keys = trusted_keys
         self._counts = counts
         self._store = store
@@ -69,10 +104,10 @@ class FilePolicySource:
         self._clock = clock
         self._lock = threading.Lock()
         self._bundle: Bundle | None = None
-        self._seen: _Stamp = None
+        self._seen: Stamp = None
         self._looked = False
         self._retry_at: datetime | None = None
-        self._reported: tuple[_Stamp, str] | None = None
+        self._reported: tuple[Stamp, str] | None = None
 
     def trust(self, keys: Mapping[str, Mapping[str, str]]) -> None:
         """Take bundles with a signature of one of these keys from now on; what is in force stays so."""
@@ -80,11 +115,11 @@ class FilePolicySource:
             self._trusted_keys, self._looked = keys, False
 
     def current(self) -> Bundle:
-        """Return the policy in force, after reading the file anew if it has changed."""
+        """Return the policy in force, after reading the bundle anew if it has changed."""
         now = self._clock.now()
         if self._bundle is not None and not self._signer_counts(self._bundle.key_id):
             self._bundle, self._looked = None, False
-        stamp = self._stamp()
+        stamp = self._place.stamp()
         if self._must_look(stamp, now):
             with self._lock:
                 if self._must_look(stamp, now):
@@ -96,20 +131,13 @@ class FilePolicySource:
             raise UnavailableError("policy_expired")
         return bundle
 
-    def _stamp(self) -> _Stamp:
-        try:
-            found = self._path.stat()
-        except OSError:
-            return None
-        return found.st_mtime_ns, found.st_size, found.st_ino
-
-    def _must_look(self, stamp: _Stamp, now: datetime) -> bool:
+    def _must_look(self, stamp: Stamp, now: datetime) -> bool:
         return not self._looked or stamp != self._seen or (self._retry_at is not None and now >= self._retry_at)
 
-    def _look(self, stamp: _Stamp, now: datetime) -> None:
+    def _look(self, stamp: Stamp, now: datetime) -> None:
         found = self._load(now)
         if isinstance(found, _Refusal):
-            # Told once for each state of the file, not once for each request.
+            # Told once for each state of the bundle, not once for each request.
             if self._reported != (stamp, found.reason):
                 self._audit.commit([self._entry("policy.refused", outcome="refused", reason=found.reason)])
                 self._reported = (stamp, found.reason)
@@ -120,8 +148,7 @@ class FilePolicySource:
 
     def _load(self, now: datetime) -> Bundle | _Refusal:
         try:
-            with self._path.open("rb") as file:
-                data = file.read(MAX_BUNDLE_BYTES + 1)
+            data = self._place.read()
         except OSError:
             return _Refusal(reason="unreadable", try_again=True)
         try:

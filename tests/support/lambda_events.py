@@ -4,6 +4,19 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+
+class PlatformContext:
+    """The context object of the runtime, as far as we look at it."""
+
+    aws_request_id = "7a0c5b3e-0000-4000-8000-000000000002"
+
+    def __init__(self, remaining_ms: int = 10_000) -> None:
+        self.remaining_ms = remaining_ms
+
+    def get_remaining_time_in_millis(self) -> int:
+        return self.remaining_ms
+
+
 ACCOUNT = "123456789012"
 ROLE_ARN = f"arn:aws:iam::{ACCOUNT}:role/service/sample-api"
 SESSION_ARN = f"arn:aws:sts::{ACCOUNT}:assumed-role/sample-api/i-0123456789"

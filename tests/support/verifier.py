@@ -24,7 +24,7 @@ from keyrung_verifier.credentials import Credentials
 from keyrung_verifier.entry import Reply, WebRequest, serve
 from keyrung_verifier.factors.totp import code_at, step_of
 from keyrung_verifier.generations import Generation, SigningLine
-from keyrung_verifier.policy_source import FilePolicySource
+from keyrung_verifier.policy_source import BundleFile, WatchedPolicySource
 from keyrung_verifier.protocols import Clock, Random, Signer
 from keyrung_verifier.service import Verifier
 from keyrung_verifier.settings import VerifierSettings
@@ -215,8 +215,8 @@ class World:
             random=self.random,
             checkpoint_records=checkpoint_records,
         )
-        self.policy_source = FilePolicySource(
-            self.bundle_path,
+        self.policy_source = WatchedPolicySource(
+            BundleFile(self.bundle_path),
             trusted_keys={POLICY_KEY.key_id: POLICY_KEY.public_jwk},
             counts=self._signer_counts,
             store=self.store,

@@ -10,8 +10,8 @@ from typing import Any, cast
 
 import httpx
 import pytest
-from support.lambda_events import ROLE_ARN, SESSION_ARN, http_event
-from support.verifier import World, evaluation
+from support.lambda_events import ROLE_ARN, SESSION_ARN, PlatformContext, http_event
+from support.verifier import SettableClock, World, evaluation
 
 from keyrung_infra.serve.app import VerifierApp
 from keyrung_infra.serve.build import Parts
@@ -20,29 +20,46 @@ from keyrung_verifier.callers import Client
 from keyrung_verifier.entry import Reply, WebRequest
 from keyrung_verifier.errors import RefusedError
 from keyrung_verifier.principals import configured_principal
+from keyrung_verifier.service import Verifier
+from keyrung_verifier.system import SystemRandom
 
 ROOT = Path(__file__).parents[2]
 SHELLS = {"infra/keyrung_infra/serve/app.py", "infra/keyrung_verifier/handler.py"}
-EVENT_MODULES = {f"infra/keyrung_verifier/events/{name}.py" for name in ("http", "direct")}
+EVENT_MODULES = {f"infra/keyrung_verifier/{name}.py" for name in ("events/http", "events/direct", "request_log")}
 CHOSEN = Reply(status=299, body=b'{"chosen":true}')
+
+
+def answer(
+    shell: handler.Shell, verifier: Verifier, event: object, *, principal: str | None = None
+) -> dict[str, object]:
+    """Return what the function of a deployment answers, with this verifier."""
+    function = handler.Function(
+        verifier=lambda: verifier,
+        principal=principal,
+        end_at=lambda _end_seconds: None,
+        write=lambda _line: None,
+        clock=SettableClock(),
+        random=SystemRandom(),
+    )
+    return function.call(shell, event, PlatformContext())
 
 
 def by_function_url(world: World) -> tuple[int, str]:
     event = http_event("GET", "/healthz")
-    answer = handler.answer(handler.HTTP, world.verifier, event, principal=None)
-    return cast(int, answer["statusCode"]), str(answer["body"])
+    said = answer(handler.HTTP, world.verifier, event)
+    return cast(int, said["statusCode"]), str(said["body"])
 
 
 def by_http_api(world: World) -> tuple[int, str]:
     event = http_event("GET", "/live/healthz", stage="live")
-    answer = handler.answer(handler.HTTP, world.verifier, event, principal=None)
-    return cast(int, answer["statusCode"]), str(answer["body"])
+    said = answer(handler.HTTP, world.verifier, event)
+    return cast(int, said["statusCode"]), str(said["body"])
 
 
 def by_direct_invocation(world: World) -> tuple[int, str]:
     event = {"method": "GET", "path": "/healthz"}
-    answer = handler.answer(handler.DIRECT, world.verifier, event, principal=None)
-    return cast(int, answer["status"]), str(answer["body"])
+    said = answer(handler.DIRECT, world.verifier, event)
+    return cast(int, said["status"]), str(said["body"])
 
 
 def by_asgi(world: World) -> tuple[int, str]:
@@ -105,6 +122,7 @@ def test_only_the_shells_know_the_choke_point_and_no_other_way_to_the_verifier()
     assert making == {
         "infra/keyrung_infra/serve/build.py",
         "infra/keyrung_verifier/entry.py",
+        "infra/keyrung_verifier/aws/deployed.py",
         "infra/keyrung_verifier/handler.py",
     }
     for name in making - {"infra/keyrung_verifier/entry.py"}:
@@ -120,29 +138,29 @@ def _called(text: str) -> set[str]:
 
 def test_an_event_that_no_shell_can_read_is_refused_like_everything_else(world: World) -> None:
     for shell, member in [(handler.HTTP, "statusCode"), (handler.DIRECT, "status")]:
-        answer = handler.answer(shell, world.verifier, {"Records": []}, principal=None)
-        body: dict[str, Any] = json.loads(str(answer["body"]))
+        said = answer(shell, world.verifier, {"Records": []})
+        body: dict[str, Any] = json.loads(str(said["body"]))
 
-        assert answer[member] == 400
+        assert said[member] == 400
         assert body["error"] == "invalid_request"
         assert body["correlation_id"]
 
 
 def test_a_call_signed_by_a_clients_role_is_answered(vouched: World) -> None:
     event = http_event("POST", "/access/v1/evaluation", evaluation("accounts.read"), principal=SESSION_ARN)
-    answer = handler.answer(handler.HTTP, vouched.verifier, event, principal=None)
+    said = answer(handler.HTTP, vouched.verifier, event)
 
-    assert answer["statusCode"] == 200
-    assert json.loads(str(answer["body"]))["decision"] is True
+    assert said["statusCode"] == 200
+    assert json.loads(str(said["body"]))["decision"] is True
     assert vouched.records("access.evaluated")[-1]["actor"] == "by-role"
 
 
 @pytest.mark.parametrize("principal", [None, SESSION_ARN.replace("sample-api", "other"), "arn:aws:iam::1:root"])
 def test_a_call_by_anybody_else_is_refused_and_recorded(vouched: World, principal: str | None) -> None:
     event = http_event("POST", "/access/v1/evaluation", evaluation("accounts.read"), principal=principal)
-    answer = handler.answer(handler.HTTP, vouched.verifier, event, principal=ROLE_ARN)
+    said = answer(handler.HTTP, vouched.verifier, event, principal=ROLE_ARN)
 
-    assert answer["statusCode"] == 401
+    assert said["statusCode"] == 401
     assert vouched.records()[-1]["event"] == "caller.refused"
 
 
@@ -151,5 +169,5 @@ def test_a_direct_invocation_is_made_by_whom_the_deployment_names(vouched: World
 
     named = configured_principal(ROLE_ARN)
 
-    assert handler.answer(handler.DIRECT, vouched.verifier, event, principal=named)["status"] == 200
-    assert handler.answer(handler.DIRECT, vouched.verifier, event, principal=None)["status"] == 401
+    assert answer(handler.DIRECT, vouched.verifier, event, principal=named)["status"] == 200
+    assert answer(handler.DIRECT, vouched.verifier, event)["status"] == 401

@@ -21,7 +21,7 @@ from keyrung_verifier.callers import Client
 from keyrung_verifier.checkpoints import CheckpointFile
 from keyrung_verifier.credentials import Credentials
 from keyrung_verifier.generations import SealingLine
-from keyrung_verifier.policy_source import FilePolicySource
+from keyrung_verifier.policy_source import BundleFile, WatchedPolicySource
 from keyrung_verifier.service import Verifier
 from keyrung_verifier.settings import VerifierSettings
 from keyrung_verifier.store.sqlite import SqliteStore
@@ -115,8 +115,8 @@ def build(settings: Settings, root: Path, config: Path) -> Parts:
     records = build_records(settings, root)
     clock = SystemClock()
     issuer = resolve(settings.issuer, root=root)
-    policy_source = FilePolicySource(
-        root / settings.policy.bundle,
+    policy_source = WatchedPolicySource(
+        BundleFile(root / settings.policy.bundle),
         trusted_keys=settings.policy.keys,
         counts=records.watch.counts,
         store=records.store,

@@ -4,13 +4,13 @@ from pathlib import Path
 
 from keyrung_infra.serve.keys import DeployedKeys
 from keyrung_infra.serve.settings import read_settings
-from keyrung_verifier.policy_source import FilePolicySource
+from keyrung_verifier.policy_source import WatchedPolicySource
 
 
 class DeploymentFollower:
     """Takes the keys of a changed configuration file; its other members need a restart."""
 
-    def __init__(self, config: Path, *, keys: DeployedKeys, policy_source: FilePolicySource) -> None:
+    def __init__(self, config: Path, *, keys: DeployedKeys, policy_source: WatchedPolicySource) -> None:
         """Follow the file ``config``; the first `follow` takes it as it is then."""
         self._config = config
         self._keys = keys

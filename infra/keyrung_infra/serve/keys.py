@@ -7,12 +7,13 @@ from typing import cast
 
 from keyrung_infra.errors import InfraError
 from keyrung_infra.serve.key_watch import KeyWatch
-from keyrung_infra.serve.settings import SealingKey, Settings, SigningKey
+from keyrung_infra.serve.settings import Settings
 from keyrung_policies import jws
 from keyrung_provisioners.api import Capability, KeyManager, Purpose, Sealing, Signing
 from keyrung_provisioners.registry import open_manager
 from keyrung_provisioners.states import KeyState
 from keyrung_provisioners.uri import KeyUri
+from keyrung_verifier.deployment import SealingKey, SigningKey
 from keyrung_verifier.generations import Generation, SealingLine, SigningLine
 from keyrung_verifier.keys import public_members, thumbprint
 from keyrung_verifier.protocols import Clock, Sealer, Signer

@@ -3,64 +3,29 @@
 It names keys, files and references to secrets, and holds public keys; no secret stands in it.
 """
 
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta
 
 from keyrung_infra.errors import InfraError
+from keyrung_verifier.deployment import Policy, Record, SealingKey, SigningKey, Text
 
 # Where the stack writes it, below the project's folder.
 DEFAULT_CONFIG = ".keyrung/verifier/config.json"
 
-Text = Annotated[str, Meta(min_length=1, max_length=2048)]
 SecretReference = Annotated[str, Meta(pattern=r"\A(file|env):.+\Z", max_length=2048)]
 
 
-class _Record(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Base: immutable, and a misspelt member is an error."""
-
-
-Moment = Annotated[datetime, Meta(tz=True)]
-
-
-class SigningKey(_Record, frozen=True):
-    """One generation of a provisioned signing key, by name and public half."""
-
-    uri: Text
-    generation: int
-    state: Text
-    thumbprint: Text
-    jwk: dict[str, str]
-    use_not_before: Moment
-
-
-class SealingKey(_Record, frozen=True):
-    """One generation of a provisioned symmetric key."""
-
-    uri: Text
-    generation: int
-    state: Text
-    use_not_before: Moment
-
-
-class Tls(_Record, frozen=True):
+class Tls(Record, frozen=True):
     """Files of the server's certificate and key, relative to the project."""
 
     certificate: Text
     key: Text
 
 
-class Policy(_Record, frozen=True):
-    """Where the signed bundle lies, and the public keys whose signature counts, by thumbprint."""
-
-    bundle: Text
-    keys: dict[str, dict[str, str]]
-
-
-class Audit(_Record, frozen=True):
+class Audit(Record, frozen=True):
     """Where the log and its checkpoints lie, and the public keys that sign checkpoints."""
 
     store: Text
@@ -68,7 +33,7 @@ class Audit(_Record, frozen=True):
     keys: list[dict[str, str]]
 
 
-class Client(_Record, frozen=True):
+class Client(Record, frozen=True):
     """An application that may ask for decisions; its assertions name ``audience``."""
 
     client_id: Text
@@ -76,7 +41,7 @@ class Client(_Record, frozen=True):
     secret: SecretReference
 
 
-class Settings(_Record, frozen=True):
+class Settings(Record, frozen=True):
     """Everything the verifier needs.
 
     Attributes:

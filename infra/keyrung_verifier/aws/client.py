@@ -6,6 +6,7 @@ that names them, and puts of the same object are.
 
 import http.client
 import json
+import math
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -54,6 +55,7 @@ class AwsClient:
         credentials: Who asks; called for each request.
         clock: Dates signatures.
         random: Spreads retries.
+        end_seconds: When the caller's own time is over, on `time.monotonic`; no call goes on after it.
         sleep: Waits for so many seconds.
     """
 
@@ -67,12 +69,14 @@ class AwsClient:
         clock: Clock,
         random: Random,
         call_seconds: float = CALL_SECONDS,
+        end_seconds: Callable[[], float] = lambda: math.inf,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.service = service
         self.region = region
         self.backoff = Backoff(random=random, sleep=sleep)
         self.call_seconds = call_seconds
+        self._end_seconds = end_seconds
         self._endpoint = endpoint
         self._credentials = credentials
         self._clock = clock
@@ -92,7 +96,7 @@ class AwsClient:
             AwsRefusedError: The service refuses it.
             AwsUnavailableError: The service cannot do it now, or did not answer in time.
         """
-        deadline_seconds = time.monotonic() + self.call_seconds
+        deadline_seconds = min(time.monotonic() + self.call_seconds, self._end_seconds())
         reason = "unreachable"
         for _ in self.backoff.tries(deadline_seconds=deadline_seconds):
             until_seconds = min(deadline_seconds, time.monotonic() + TRY_SECONDS)

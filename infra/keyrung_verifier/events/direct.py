@@ -18,8 +18,8 @@ class _Event(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     body: str = ""
 
 
-def request_of(event: object, *, principal: str | None) -> WebRequest:
-    """Return the request in an event, made by `principal`.
+def request_of(event: object) -> WebRequest:
+    """Return the request in an event; it names no caller.
 
     Raises:
         MalformedRequestError: It has another form.
@@ -30,7 +30,7 @@ def request_of(event: object, *, principal: str | None) -> WebRequest:
     except (msgspec.ValidationError, UnicodeEncodeError):
         # Their messages may quote the value, so they are not chained.
         raise MalformedRequestError("no_direct_event") from None
-    return WebRequest(method=found.method, path=found.path, principal=principal, body=body[: MAX_BODY_BYTES + 1])
+    return WebRequest(method=found.method, path=found.path, body=body[: MAX_BODY_BYTES + 1])
 
 
 def answer_of(reply: Reply) -> dict[str, object]:

@@ -68,6 +68,7 @@ def request_of(event: object) -> WebRequest:
         authorization=_one_header(found.headers, "authorization"),
         dpop=_one_header(found.headers, "dpop"),
         request_id=_one_header(found.headers, "x-request-id"),
+        traceparent=_one_header(found.headers, "traceparent"),
         principal=_principal(found.request_context.authorizer),
         body=_body(found),
     )

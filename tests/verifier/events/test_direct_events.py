@@ -1,4 +1,4 @@
-"""A direct invocation has one strict form, and its caller is the deployment's to name."""
+"""A direct invocation has one strict form, and it names no caller."""
 
 from typing import Any
 
@@ -11,11 +11,8 @@ from keyrung_verifier.events.direct import answer_of, request_of
 EVENT = {"method": "POST", "path": "/access/v1/evaluation", "body": "{}"}
 
 
-def test_a_request_is_read_and_made_by_whom_the_deployment_names() -> None:
-    assert request_of(EVENT, principal="arn") == WebRequest(
-        method="POST", path="/access/v1/evaluation", principal="arn", body=b"{}"
-    )
-    assert request_of(EVENT, principal=None).principal is None
+def test_a_request_is_read_and_names_no_caller() -> None:
+    assert request_of(EVENT) == WebRequest(method="POST", path="/access/v1/evaluation", principal=None, body=b"{}")
 
 
 def test_an_answer_carries_status_headers_and_text() -> None:
@@ -43,10 +40,10 @@ def test_an_answer_carries_status_headers_and_text() -> None:
 )
 def test_another_form_is_malformed(change: dict[str, Any]) -> None:
     with pytest.raises(MalformedRequestError):
-        request_of(EVENT | change, principal=None)
+        request_of(EVENT | change)
 
 
 @pytest.mark.parametrize("event", [None, [], "x", {}, {"method": "GET"}], ids=str)
 def test_another_kind_of_event_is_malformed(event: object) -> None:
     with pytest.raises(MalformedRequestError):
-        request_of(event, principal="arn")
+        request_of(event)

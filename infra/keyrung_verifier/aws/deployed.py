@@ -1,0 +1,200 @@
+"""The verifier of a deployment in AWS: put together from the document in S3, and anew when that changes.
+
+A rotation, a compromised key or another client acts within seconds and needs no new code. A document that is not valid
+changes nothing: the last good one stays, and the policy that goes with it ends by its own expiry.
+"""
+
+import logging
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC
+
+from keyrung_verifier.audit_writer import AuditWriter
+from keyrung_verifier.aws.clients import AwsClients
+from keyrung_verifier.aws.kms import KmsSealer, KmsSigner, parse_uri
+from keyrung_verifier.aws.published import PublishedObject
+from keyrung_verifier.callers import Client
+from keyrung_verifier.deployment import Deployment, SealingKey, SigningKey, parse_deployment
+from keyrung_verifier.errors import ConfigurationError, UnavailableError, VerifierError
+from keyrung_verifier.generations import Generation, SealingLine, SigningLine
+from keyrung_verifier.policy_source import WatchedPolicySource
+from keyrung_verifier.protocols import Clock, Random, Sealer, Signer
+from keyrung_verifier.service import Verifier
+from keyrung_verifier.settings import VerifierSettings
+from keyrung_verifier.store.dynamodb import DynamoDbStore
+
+CONFIG_VARIABLE = "KEYRUNG_CONFIG"
+REGION_VARIABLE = "AWS_REGION"
+_STORE = re.compile(r"dynamodb:table=([A-Za-z0-9_.-]{3,255});region=([a-z0-9-]+)", re.ASCII)
+# What brought a key into each state that a document may name (NIST SP 800-57 part 1, section 7).
+_EVENTS = {
+    "pre-activation": "key.created",
+    "active": "key.activated",
+    "suspended": "key.suspended",
+    "deactivated": "key.deactivated",
+    "compromised": "key.compromised",
+    "destroyed": "key.destroyed",
+}
+_LOG = logging.getLogger(__name__)
+
+
+class DeploymentDocument:
+    """The document that `KEYRUNG_CONFIG` names; it and the bundle are in the function's own region."""
+
+    def __init__(self, environment: Mapping[str, str], clients: AwsClients, *, clock: Clock) -> None:
+        """Read nothing before the first `current`; raises `ConfigurationError` for a name that is none."""
+        self.region = environment.get(REGION_VARIABLE, "")
+        self._object = PublishedObject(
+            clients.client("s3", self.region), environment.get(CONFIG_VARIABLE, ""), clock=clock
+        )
+        self._judged: str | None = None
+        self._current: Deployment | None = None
+
+    def current(self) -> Deployment:
+        """Return the newest good document, the same object as long as nothing changed.
+
+        Raises:
+            UnavailableError: There never was one.
+        """
+        stamp = self._object.stamp()
+        if stamp is not None and stamp != self._judged:
+            self._judged = stamp
+            try:
+                self._current = parse_deployment(self._object.read())
+            except ConfigurationError as error:  # told once for each state of the object
+                _LOG.error("%s", error)
+        if self._current is None:
+            raise UnavailableError("not_deployed")
+        return self._current
+
+
+class DeployedVerifier:
+    """Gives the verifier of the deployment as it is now."""
+
+    def __init__(self, document: DeploymentDocument, clients: AwsClients, *, clock: Clock, random: Random) -> None:
+        """Build nothing before the first `current`."""
+        self._document = document
+        self._clients = clients
+        self._clock = clock
+        self._random = random
+        self._deployment: Deployment | None = None
+        self._verifier: Verifier | None = None
+
+    def current(self) -> Verifier:
+        """Return the verifier, put together anew after a change of the document.
+
+        Raises:
+            UnavailableError: There is no deployment that could be put together.
+        """
+        deployment = self._document.current()
+        if deployment is not self._deployment:
+            try:
+                verifier = self._build(deployment)
+                verifier.start(key_events=_key_events(deployment))
+            except VerifierError as error:
+                _LOG.error("the deployment is not taken: %s", error)
+            else:
+                self._verifier, self._deployment = verifier, deployment
+        if self._verifier is None:
+            raise UnavailableError("not_deployed")
+        return self._verifier
+
+    def _build(self, deployment: Deployment) -> Verifier:
+        clock, random = self._clock, self._random
+        s3 = self._clients.client("s3", self._document.region)
+        store = self._store(deployment.store)
+        audit = AuditWriter(
+            store=store,
+            signers=signing_line(deployment.audit_keys, self._clients, clock=clock),
+            checkpoints=None,  # the archiver's, which has the audit key; this role has not
+            clock=clock,
+            random=random,
+        )
+        return Verifier(
+            settings=VerifierSettings(
+                public_url=deployment.issuer,
+                clients=[
+                    Client(client_id=each.client_id, audience=each.audience, principal_arn=each.principal_arn)
+                    for each in deployment.clients
+                ],
+            ),
+            policy_source=WatchedPolicySource(
+                PublishedObject(s3, deployment.policy.bundle, clock=clock),
+                trusted_keys=deployment.policy.keys,
+                counts=lambda key_id: key_id in deployment.policy.keys,
+                store=store,
+                audit=audit,
+                clock=clock,
+            ),
+            store=store,
+            signers=signing_line(deployment.assertion_keys, self._clients, clock=clock),
+            sealer=_sealing_line(deployment.seed_keys, self._clients, clock=clock),
+            audit=audit,
+            clock=clock,
+            random=random,
+        )
+
+    def _store(self, uri: str) -> DynamoDbStore:
+        found = _STORE.fullmatch(uri)
+        if found is None:
+            raise ConfigurationError(f"{uri!r} names no store; write dynamodb:table=TABLE;region=REGION")
+        return DynamoDbStore(self._clients.client("dynamodb", found[2]), found[1], random=self._random)
+
+
+def signing_line(keys: Sequence[SigningKey], clients: AwsClients, *, clock: Clock) -> SigningLine:
+    """Return the generations of a signing key in KMS; raises `ConfigurationError`."""
+    made: list[Generation[Signer]] = []
+    for key in keys:
+        signer = KmsSigner(
+            client=clients.client("kms", parse_uri(key.uri)[0]),
+            key_uri=key.uri,
+            public_jwk=key.jwk,
+            generation=key.generation,
+            state=key.state,
+        )
+        if signer.key_id != key.thumbprint:
+            raise ConfigurationError(f"{key.uri} has another public key than the one named; run `pulumi up`")
+        made.append(Generation(key=signer, use_not_before=key.use_not_before))
+    return SigningLine(made, clock=clock)
+
+
+def _sealing_line(keys: Sequence[SealingKey], clients: AwsClients, *, clock: Clock) -> SealingLine:
+    made: list[Generation[Sealer]] = [
+        Generation(
+            key=KmsSealer(
+                client=clients.client("kms", parse_uri(key.uri)[0]),
+                key_uri=key.uri,
+                generation=key.generation,
+                state=key.state,
+            ),
+            use_not_before=key.use_not_before,
+        )
+        for key in keys
+    ]
+    return SealingLine(made, clock=clock)
+
+
+def _key_events(deployment: Deployment) -> Iterator[Mapping[str, object]]:
+    """Yield the steps in the lives of the keys that the document tells of; each is in the log once."""
+    lines: list[tuple[str, Sequence[SigningKey | SealingKey]]] = [
+        ("assertion-signing", deployment.assertion_keys),
+        ("audit-signing", deployment.audit_keys),
+        ("credential-seed", deployment.seed_keys),
+    ]
+    for purpose, keys in lines:
+        for key in keys:
+            states = dict.fromkeys(["pre-activation", "active", key.state])  # each once, in this order
+            steps = [(_EVENTS[state], state) for state in states]
+            for event, state in steps:
+                yield {
+                    "event": event,
+                    "event_id": f"{key.uri}#{key.generation}#{state}",
+                    "purpose": purpose,
+                    "at": key.use_not_before.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+                    "key": {
+                        "uri": key.uri,
+                        "generation": key.generation,
+                        "state": state,
+                        "thumbprint": key.thumbprint if isinstance(key, SigningKey) else None,
+                    },
+                }
