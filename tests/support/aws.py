@@ -24,6 +24,7 @@ from werkzeug.serving import make_server
 from keyrung_verifier.aws.client import CALL_SECONDS, AwsClient
 from keyrung_verifier.aws.credentials import Credentials
 from keyrung_verifier.aws.endpoint import Endpoint
+from keyrung_verifier.protocols import Random
 from keyrung_verifier.store.dynamodb import DynamoDbStore
 from keyrung_verifier.store.dynamodb_table import table_request
 from keyrung_verifier.system import SystemClock, SystemRandom
@@ -113,9 +114,23 @@ def make_table(endpoint: Endpoint) -> None:
     sdk_client("dynamodb", endpoint).create_table(**table_request(TABLE))
 
 
-def dynamodb_store(endpoint: Endpoint, *, shards: int = 4) -> DynamoDbStore:
+class StartAt(SystemRandom):
+    """Random but for the chain that a process begins at."""
+
+    def __init__(self, shard: int) -> None:
+        self._shard = shard
+
+    def token_bytes(self, size_bytes: int) -> bytes:
+        return self._shard.to_bytes(4) if size_bytes == 4 else super().token_bytes(size_bytes)
+
+
+def dynamodb_store(
+    endpoint: Endpoint, *, shards: int = 4, random: Random | None = None, client: AwsClient | None = None
+) -> DynamoDbStore:
     """Return a store on the table, as a process of its own would open it."""
-    return DynamoDbStore(aws_client("dynamodb", endpoint), TABLE, random=SystemRandom(), shards=shards)
+    return DynamoDbStore(
+        client or aws_client("dynamodb", endpoint), TABLE, random=random or SystemRandom(), shards=shards
+    )
 
 
 def sign_digests_as_kms_does(monkeypatch: pytest.MonkeyPatch) -> None:

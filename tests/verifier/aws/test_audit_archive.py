@@ -1,0 +1,121 @@
+"""From the table's stream to the archive: whole runs under names of their own, the same whatever comes twice."""
+
+import base64
+import json
+import random
+from typing import Any
+
+import pytest
+from support.aws import TABLE, StartAt, dynamodb_store, make_table, sdk_client
+from support.verifier import AUDIT_KEY, SettableClock, one_generation
+
+from keyrung_verifier.audit_archive import read_batch
+from keyrung_verifier.audit_writer import AuditWriter, Entry
+from keyrung_verifier.aws.endpoint import Endpoint
+from keyrung_verifier.errors import AuditTailError
+from keyrung_verifier.store.dynamodb_table import shard_names
+from keyrung_verifier.system import SystemRandom
+
+
+def stream(moto: Endpoint) -> list[dict[str, Any]]:
+    """Return every item of the table as a record of its stream, in no order."""
+    records = [
+        {"eventName": "INSERT", "dynamodb": {"Keys": {name: item[name] for name in ("pk", "sk")}, "NewImage": item}}
+        for item in sdk_client("dynamodb", moto).scan(TableName=TABLE)["Items"]
+    ]
+    # As JSON, which is how a function gets them.
+    text = json.dumps(records, default=lambda data: base64.b64encode(data).decode())
+    found: list[dict[str, Any]] = json.loads(text)
+    random.shuffle(found)
+    return found
+
+
+@pytest.fixture
+def log(moto: Endpoint) -> AuditWriter:
+    """A log of two chains with some records in each."""
+    make_table(moto)
+    clock = SettableClock()
+    writers = [
+        AuditWriter(
+            store=dynamodb_store(moto, shards=2, random=StartAt(number)),
+            signers=one_generation(AUDIT_KEY, clock),
+            checkpoints=None,
+            clock=clock,
+            random=SystemRandom(),
+        )
+        for number in range(2)
+    ]
+    for writer in writers:
+        writer.open()
+        for _ in range(4):
+            writer.commit([Entry(event="access.evaluated", outcome="allow", subject_id="alice")])
+    return writers[0]
+
+
+def test_every_line_is_archived_once_under_a_name_that_says_which(log: AuditWriter, moto: Endpoint) -> None:
+    store = dynamodb_store(moto, shards=2)
+
+    batch = read_batch(stream(moto))
+
+    assert [run.shard for run in batch.runs] == list(shard_names(2))
+    assert batch.altered == []
+    for run in batch.runs:
+        tail = store.audit_tail(run.shard)
+        assert run.tail == tail
+        assert run.body == b"".join((store.audit_line(run.shard, seq) or b"") + b"\n" for seq in range(tail.seq + 1))
+        assert run.lines_name == f"lines/{run.shard}/{0:016d}-{tail.seq:016d}.jsonl"
+        assert run.checkpoint_name == f"checkpoints/{run.shard}/{tail.seq:016d}.jws"
+
+
+def test_a_batch_that_comes_twice_says_the_same(log: AuditWriter, moto: Endpoint) -> None:
+    records = stream(moto)
+
+    assert read_batch(records) == read_batch(records * 2)
+
+
+def test_lines_that_come_later_leave_a_gap_between_two_runs(log: AuditWriter, moto: Endpoint) -> None:
+    late = [record for record in stream(moto) if record["dynamodb"]["Keys"]["sk"]["S"] != f"{1:016d}"]
+
+    runs = read_batch(late).runs
+
+    assert [run.first_seq for run in runs] == [0, 2, 0, 2]
+
+
+@pytest.mark.parametrize("event", ["MODIFY", "REMOVE"])
+def test_a_line_that_somebody_changed_in_the_table_is_told_and_not_archived(
+    log: AuditWriter, moto: Endpoint, event: str
+) -> None:
+    records = stream(moto)
+    for record in records:
+        if record["dynamodb"]["Keys"] == {"pk": {"S": "audit#01"}, "sk": {"S": f"{0:016d}"}}:
+            record["eventName"] = event
+
+    batch = read_batch(records)
+
+    assert batch.altered == ["01 0"]
+    assert [run.first_seq for run in batch.runs] == [0, 1]
+
+
+@pytest.mark.parametrize("change", [{"prev": "0" * 64}, {"seq": 7}, {"shard": "00"}])
+def test_nothing_is_signed_over_a_line_that_does_not_lead_to_the_head(
+    log: AuditWriter, moto: Endpoint, change: dict[str, Any]
+) -> None:
+    records = stream(moto)
+    for record in records:
+        if record["dynamodb"]["Keys"] == {"pk": {"S": "audit#01"}, "sk": {"S": f"{1:016d}"}}:
+            image = record["dynamodb"]["NewImage"]["line_bytes"]
+            line = json.loads(base64.b64decode(image["B"])) | change
+            image["B"] = base64.b64encode(json.dumps(line).encode()).decode()
+
+    with pytest.raises(AuditTailError, match="not linked"):
+        read_batch(records)
+
+
+def test_a_subject_has_one_pseudonym_in_all_chains(log: AuditWriter, moto: Endpoint) -> None:
+    lines = [json.loads(line) for run in read_batch(stream(moto)).runs for line in run.lines]
+
+    assert {line["event"] for line in lines if line["seq"] == 0} == {"log.opened"}
+    assert len({line["detail"]["salt"] for line in lines if line["seq"] == 0}) == 1
+    assert {line["detail"]["shards"] for line in lines if line["seq"] == 0} == {"00 01"}
+    assert len({line["subject"] for line in lines if line["seq"] > 0}) == 1
+    assert {line["shard"] for line in lines if line["seq"] > 0} == {"00", "01"}
