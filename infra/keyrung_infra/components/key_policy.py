@@ -76,7 +76,7 @@ def signing(principals: Sequence[pulumi.Input[str]], signing_algorithm: str) -> 
 
 def sealing(principals: Sequence[pulumi.Input[str]]) -> Statement:
     """Return the statement that lets ``principals`` seal under our context, but open nothing."""
-    return _under_context("Seal", ("kms:Encrypt", "kms:GenerateDataKey"), principals)
+    return _under_context("Seal", ("kms:Encrypt",), principals)
 
 
 def opening(principals: Sequence[pulumi.Input[str]]) -> Statement:

@@ -15,6 +15,7 @@ from keyrung_infra.components.deployment_document import Client, deployment_docu
 from keyrung_infra.components.encryption_key import encryption_key
 from keyrung_infra.components.function import ARCHITECTURES, FunctionArgs, execution_role
 from keyrung_infra.components.kms_key_vault import DELETION_WINDOW_DAYS, KeyUsers, KmsKeyVault, KmsKeyVaultArgs
+from keyrung_infra.components.policy_document import Statement, policy_document
 from keyrung_infra.components.private_bucket import PrivateBucket, PrivateBucketArgs, receiving_access_logs
 from keyrung_infra.components.published_config import PublishedConfig, PublishedConfigArgs
 from keyrung_infra.components.step_up_store import StepUpStore, StepUpStoreArgs
@@ -24,6 +25,7 @@ from keyrung_infra.components.watch import Watch, WatchArgs
 from keyrung_infra.resources import PolicySet, keyrung_provider
 from keyrung_provisioners.api import Purpose
 from keyrung_provisioners.generations import OVERLAP_SECONDS, PUBLISH_SECONDS
+from keyrung_verifier.store.dynamodb_table import OPERATOR_ACTIONS
 
 VERIFIER_HANDLER, ARCHIVER_HANDLER = "keyrung_verifier.handler.http", "keyrung_verifier.handler.archive"
 CONFIG_VARIABLE = "KEYRUNG_CONFIG"
@@ -85,6 +87,7 @@ class StepUp(pulumi.ComponentResource):
         keys: Of each purpose the URI of the newest generation.
         policy_version: Of the deployed policy.
         caller_policy: An IAM policy document (JSON) for the roles of applications.
+        operator_policy: An IAM policy document (JSON) for the roles of operators.
         store: The store, as operators' commands take it.
         inventory: The inventory of keys, as operators' commands take it.
         audit_bucket: Name of the audit log's archive.
@@ -95,6 +98,7 @@ class StepUp(pulumi.ComponentResource):
     keys: pulumi.Output[Mapping[str, str]]
     policy_version: pulumi.Output[int]
     caller_policy: pulumi.Output[str]
+    operator_policy: pulumi.Output[str]
     store: pulumi.Output[str]
     inventory: pulumi.Output[str]
     audit_bucket: pulumi.Output[str]
@@ -218,8 +222,20 @@ class StepUp(pulumi.ComponentResource):
         )
         self.keys = pulumi.Output.all(**{purpose.value: key.uri for purpose, key in vault.keys.items()})
         self.policy_version, self.caller_policy = policy.version, api.caller_policy
+        self.operator_policy = policy_document(
+            [config.reading(), *_operating(store, vault.arns[Purpose.CREDENTIAL_SEED])]
+        )
         self.audit_bucket, self.alarm_topic = trail.bucket.name, watch.topic.arn
         self.register_outputs({"url": self.url, "policy_version": self.policy_version})
+
+
+def _operating(store: StepUpStore, seed_key_arns: Sequence[pulumi.Input[str]]) -> list[Statement]:
+    """Return what adding and revoking people's credentials takes."""
+    return [
+        Statement(sid="SealSeeds", actions=("kms:Encrypt",), resources=seed_key_arns),
+        Statement(sid="KeepCredentials", actions=sorted(OPERATOR_ACTIONS), resources=(store.table.arn,)),
+        Statement(sid="DecryptTheStore", actions=("kms:Decrypt",), resources=(store.key.arn,)),
+    ]
 
 
 def _table_uri(table: aws.dynamodb.Table, account: Account) -> pulumi.Output[str]:

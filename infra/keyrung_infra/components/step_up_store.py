@@ -8,8 +8,7 @@ import pulumi_aws as aws
 from keyrung_infra.components.account import Account
 from keyrung_infra.components.encryption_key import encryption_key
 from keyrung_infra.components.key_policy import through_service
-
-PARTITION_KEY, SORT_KEY, EXPIRY_ATTRIBUTE = "pk", "sk", "expires_at"
+from keyrung_verifier.store.dynamodb_table import PARTITION_KEY, SORT_KEY, STREAM_VIEW, TTL_ATTRIBUTE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,9 +49,9 @@ class StepUpStore(pulumi.ComponentResource):
         )
         self.table = self._table(
             f"{name}-store",
-            ttl={"attribute_name": EXPIRY_ATTRIBUTE, "enabled": True},
+            ttl={"attribute_name": TTL_ATTRIBUTE, "enabled": True},
             stream_enabled=True,
-            stream_view_type="NEW_IMAGE",
+            stream_view_type=STREAM_VIEW,
         )
         self.inventory = self._table(f"{name}-inventory")
         self.register_outputs({"table": self.table.name, "inventory": self.inventory.name})

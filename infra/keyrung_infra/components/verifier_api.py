@@ -14,7 +14,7 @@ from keyrung_infra.components.verifier_function import VerifierFunction
 from keyrung_verifier import paths
 
 # Who asks here is an application: IAM authenticates it.
-CALLER_ROUTES = (f"POST {paths.EVALUATION}", f"POST {paths.CHALLENGES}", f"POST {paths.SPEND}")
+CALLER_ROUTES = tuple(f"POST {path}" for path in (paths.EVALUATION, paths.EVALUATIONS, paths.CHALLENGES, paths.SPEND))
 # Who asks here is a person or a stranger: the challenge's name is the right to answer it, the rest is public.
 PUBLIC_ROUTES = (
     f"GET {paths.CHALLENGES}/{{challenge}}",

@@ -9,17 +9,11 @@ import pulumi_aws as aws
 from keyrung_infra.components.function import Function, FunctionArgs
 from keyrung_infra.components.policy_document import Statement
 from keyrung_infra.errors import InfraError
+from keyrung_verifier.store.dynamodb_table import AUDIT_PARTITION, VERIFIER_ACTIONS
 
 ALIAS = "live"
-# A transaction is allowed by the rights for what it does to each item.
-STORE_ACTIONS = (
-    "dynamodb:ConditionCheckItem",
-    "dynamodb:DeleteItem",
-    "dynamodb:GetItem",
-    "dynamodb:PutItem",
-    "dynamodb:Query",
-    "dynamodb:UpdateItem",
-)
+# What a credential is: an operator writes it, and the verifier, which writes other things beside it, never does.
+TRUSTED_ATTRIBUTES = ("evidence_json", "public_jwk", "sealed_seed")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +81,20 @@ def _statements(args: VerifierFunctionArgs) -> list[Statement]:
     return [
         Statement(sid="SignAssertions", actions=("kms:Sign",), resources=args.assertion_key_arns),
         Statement(sid="OpenSeeds", actions=("kms:Decrypt",), resources=args.seed_key_arns),
-        Statement(sid="UseTheStore", actions=STORE_ACTIONS, resources=(args.table_arn,)),
+        Statement(sid="UseTheStore", actions=sorted(VERIFIER_ACTIONS), resources=(args.table_arn,)),
+        Statement(
+            sid="TrustNobodyAnew",
+            effect="Deny",
+            actions=("dynamodb:PutItem", "dynamodb:UpdateItem"),
+            resources=(args.table_arn,),
+            conditions={"ForAnyValue:StringEquals": {"dynamodb:Attributes": TRUSTED_ATTRIBUTES}},
+        ),
+        Statement(
+            sid="KeepTheLog",
+            effect="Deny",
+            actions=("dynamodb:UpdateItem",),
+            resources=(args.table_arn,),
+            conditions={"ForAnyValue:StringLike": {"dynamodb:LeadingKeys": [f"{AUDIT_PARTITION}*"]}},
+        ),
         Statement(sid="DecryptTheStore", actions=("kms:Decrypt",), resources=(args.store_key_arn,)),
     ]

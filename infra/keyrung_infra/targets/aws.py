@@ -17,6 +17,7 @@ def deploy(policy: str) -> Mapping[str, pulumi.Input[Any]]:
         "keys": step_up.keys,
         "policyVersion": step_up.policy_version,
         "callerPolicy": step_up.caller_policy,
+        "operatorPolicy": step_up.operator_policy,
         "store": step_up.store,
         "inventory": step_up.inventory,
         "auditBucket": step_up.audit_bucket,

@@ -18,6 +18,7 @@ from keyrung_infra.components.watch import Watch, WatchArgs
 from keyrung_infra.errors import InfraError
 from keyrung_verifier import paths
 from keyrung_verifier.openapi import openapi_document
+from keyrung_verifier.store.dynamodb_table import VERIFIER_ACTIONS
 
 _PACKAGE = Path(__file__)
 _FUNCTION, _ROUTE = "aws:lambda/function:Function", "aws:apigatewayv2/route:Route"
@@ -75,16 +76,17 @@ def test_the_verifier_is_a_published_version_behind_an_alias() -> None:
 def test_the_verifier_signs_assertions_opens_seeds_and_uses_its_table_and_that_is_all() -> None:
     rights = _rights(_deploy(_verifier), "verifier")
 
-    assert {sid: (each["Action"], each["Resource"]) for sid, each in rights.items() if sid != "UseTheStore"} == {
+    assert {sid: (each["Action"], each["Resource"]) for sid, each in rights.items() if each["Effect"] == "Allow"} == {
         "Log": (
             ["logs:CreateLogStream", "logs:PutLogEvents"],
             [f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:verifier:log-stream:*"],
         ),
         "SignAssertions": (["kms:Sign"], ["arn:assertion-key"]),
         "OpenSeeds": (["kms:Decrypt"], ["arn:seed-key"]),
+        "UseTheStore": (sorted(VERIFIER_ACTIONS), ["arn:table"]),
         "DecryptTheStore": (["kms:Decrypt"], ["arn:store-key"]),
     }
-    assert rights["UseTheStore"]["Resource"] == ["arn:table"]
+    assert {sid for sid, each in rights.items() if each["Effect"] == "Deny"} == {"TrustNobodyAnew", "KeepTheLog"}
 
 
 def test_a_function_waits_for_its_rights_and_logs_where_it_is_encrypted_and_forgotten() -> None:
@@ -165,7 +167,7 @@ def test_the_api_calls_the_alias_throttles_and_logs_no_header_and_no_body() -> N
     assert deployment.one("aws:cloudwatch/logGroup:LogGroup", "api-access").inputs["retentionInDays"] == 5
 
 
-def test_an_application_needs_one_right_on_three_routes() -> None:
+def test_an_application_needs_one_right_on_the_routes_of_applications() -> None:
     (right,) = statements(_api().returned["caller_policy"])
 
     assert right["Action"] == ["execute-api:Invoke"]

@@ -12,9 +12,12 @@ from support.pulumi_mocks import ACCOUNT, DEPLOYER, Deployment, deploy, statemen
 
 from keyrung_infra.components import StepUp, StepUpArgs
 from keyrung_infra.components.verifier_api import Front
-from keyrung_infra.components.verifier_function import STORE_ACTIONS
+from keyrung_infra.components.verifier_function import TRUSTED_ATTRIBUTES
 from keyrung_verifier.aws.kms import KmsSealer, KmsSigner
 from keyrung_verifier.aws.s3 import Bucket
+from keyrung_verifier.store.dynamodb_items import credential_item
+from keyrung_verifier.store.dynamodb_table import OPERATOR_ACTIONS, VERIFIER_ACTIONS
+from keyrung_verifier.store.protocol import Credential
 
 _VERIFIER, _ARCHIVER = (f"arn:aws:iam::{ACCOUNT}:role/stepup-{name}" for name in ("verifier", "archiver"))
 _KEY, _BUCKET_POLICY, _ROLE_POLICY = (
@@ -30,7 +33,7 @@ _CALLED = {
         *KmsSigner.ACTIONS,
         *KmsSealer.OPEN_ACTIONS,
         *Bucket.GET_ACTIONS,
-        *STORE_ACTIONS,
+        *VERIFIER_ACTIONS,
     },
     "stepup-archiver": {
         *_LOGGING,
@@ -50,7 +53,8 @@ _NEWER_THAN_THE_LINTER = "lambda:InvokedViaFunctionUrl"
 def deployment(request: pytest.FixtureRequest) -> Deployment:
     def program() -> Mapping[str, Any]:
         args = StepUpArgs(policy="{}", package=Path(__file__), key_generation=2, front=request.param)
-        return {"caller_policy": StepUp("stepup", args).caller_policy}
+        step_up = StepUp("stepup", args)
+        return {"caller": step_up.caller_policy, "operator": step_up.operator_policy}
 
     return deploy(program)
 
@@ -61,7 +65,7 @@ def _documents(deployment: Deployment) -> Iterator[tuple[str, str]]:
         for name in ("policy", "assumeRolePolicy"):
             if each.type.startswith("aws:") and name in each.inputs:
                 yield (each.type if name == "policy" else "trust"), each.inputs[name]
-    yield "caller", deployment.returned["caller_policy"]
+    yield from deployment.returned.items()
 
 
 def _all_statements(deployment: Deployment) -> list[tuple[str, dict[str, Any]]]:
@@ -108,7 +112,8 @@ def test_a_service_acts_for_this_account_only(deployment: Deployment) -> None:
 
 @pytest.mark.parametrize("role", _CALLED)
 def test_a_role_may_do_exactly_what_its_code_calls(deployment: Deployment, role: str) -> None:
-    granted = {action for each in deployment.documents(_ROLE_POLICY)[role] for action in each["Action"]}
+    allowed = [each for each in deployment.documents(_ROLE_POLICY)[role] if each["Effect"] == "Allow"]
+    granted = {action for each in allowed for action in each["Action"]}
 
     assert granted == _CALLED[role]
 
@@ -144,6 +149,45 @@ def test_the_verifier_writes_neither_policy_nor_configuration_nor_archive(deploy
     for bucket, writer in writers.items():
         deny = next(each for each in deployment.documents(_BUCKET_POLICY)[bucket] if each["Sid"] == "OneWriter")
         assert (deny["Effect"], deny["Condition"]) == ("Deny", {"ArnNotEquals": {"aws:PrincipalArn": writer}})
+
+
+def test_the_verifier_cannot_make_a_credential_or_change_what_it_trusts_in_one(deployment: Deployment) -> None:
+    rights = {each["Sid"]: each for each in deployment.documents(_ROLE_POLICY)["stepup-verifier"]}
+
+    deny = rights["TrustNobodyAnew"]
+    assert (deny["Effect"], set(deny["Action"])) == ("Deny", {"dynamodb:PutItem", "dynamodb:UpdateItem"})
+    refused = deny["Condition"]["ForAnyValue:StringEquals"]["dynamodb:Attributes"]
+    made = credential_item(
+        Credential(
+            credential_id="c",
+            subject_id="s",
+            factor="otp",
+            sealed_seed="sealed",
+            public_jwk={},
+            created_at_seconds=0,
+        )
+    )
+    assert set(refused) == set(TRUSTED_ATTRIBUTES) <= set(made)
+
+
+def test_the_verifier_neither_deletes_nor_changes_a_line_of_the_log(deployment: Deployment) -> None:
+    rights = {each["Sid"]: each for each in deployment.documents(_ROLE_POLICY)["stepup-verifier"]}
+
+    assert "dynamodb:DeleteItem" not in rights["UseTheStore"]["Action"]
+    deny = rights["KeepTheLog"]
+    assert (deny["Effect"], deny["Action"]) == ("Deny", ["dynamodb:UpdateItem"])
+    assert deny["Condition"] == {"ForAnyValue:StringLike": {"dynamodb:LeadingKeys": ["audit#*"]}}
+
+
+def test_an_operator_seals_and_writes_credentials_and_opens_nothing(deployment: Deployment) -> None:
+    rights = {each["Sid"]: each for each in statements(deployment.returned["operator"])}
+
+    assert set(rights["KeepCredentials"]["Action"]) == OPERATOR_ACTIONS
+    assert set(rights["SealSeeds"]["Action"]) == KmsSealer.SEAL_ACTIONS
+    seed_keys = set(rights["SealSeeds"]["Resource"])
+    assert not seed_keys & {
+        arn for each in rights.values() if "kms:Decrypt" in each["Action"] for arn in each["Resource"]
+    }
 
 
 def test_the_verifier_has_no_right_on_the_inventory(deployment: Deployment) -> None:
