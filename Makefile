@@ -5,6 +5,8 @@ SETUP := $(PYTHON) infra/toolchain/setup.py
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/keyrung
 COMPILE := $(BIN)/uv pip compile --custom-compile-command "make lock" --universal --python-version 3.11 --generate-hashes --no-emit-index-url --quiet
 
+BUNDLE := infra/keyrung_infra/packaging
+
 .PHONY: setup demo test test-slow check bench clean clean-cache lock
 
 setup:  ## tools and environment, nothing else
@@ -39,9 +41,10 @@ clean:  ## remove all that was made in this folder, the local stack included
 clean-cache:  ## remove what is shared between checkouts: the Pulumi CLI, downloaded packages
 	@rm -rf "$(CACHE)"
 
-lock: setup  ## renew the hashed locks after a change of pyproject.toml or go.in
+lock: setup  ## renew the hashed locks after a change of pyproject.toml, go.in or bundle.in
 	@$(COMPILE) pyproject.toml --all-extras --group dev -o infra/toolchain/requirements.lock
 	@$(COMPILE) infra/toolchain/go.in -o infra/toolchain/go.lock
+	@$(COMPILE) $(BUNDLE)/bundle.in --no-emit-package pycparser --constraint infra/toolchain/requirements.lock -o $(BUNDLE)/bundle.lock
 
 .PHONY: setup-tests
 setup-tests:

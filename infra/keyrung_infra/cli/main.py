@@ -21,6 +21,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "escrow": ("keyrung_infra.cli.escrow", "Escrow keys with custodians, restore them, and rehearse it."),
     "policy": ("keyrung_infra.cli.policy", "Check, test, explain, compile and sign policies."),
     "audit": ("keyrung_infra.cli.audit", "Verify the audit log."),
+    "bundle": ("keyrung_infra.cli.bundle", "Build what AWS Lambda runs."),
     "demo": ("keyrung_infra.cli.demo", "Show a completed step-up, from `pulumi up` to the audit log."),
 }
 
