@@ -45,7 +45,10 @@ lock: setup  ## renew the hashed locks after a change of pyproject.toml, go.in o
 	@$(COMPILE) pyproject.toml --all-extras --group dev -o infra/toolchain/requirements.lock
 	@$(COMPILE) infra/toolchain/go.in -o infra/toolchain/go.lock
 	@$(COMPILE) $(BUNDLE)/bundle.in --no-emit-package pycparser --constraint infra/toolchain/requirements.lock -o $(BUNDLE)/bundle.lock
+	@$(COMPILE) infra/toolchain/guardrails.in -o infra/toolchain/guardrails.lock
 
-.PHONY: setup-tests
+guardrails:  ## set up the policy pack, for `pulumi preview --policy-pack policies/guardrails`
+	@$(SETUP) --guardrails
+
 setup-tests:
 	@$(SETUP) --tests

@@ -1,0 +1,1 @@
+"""What a production stack must hold, as rules over its resources."""
