@@ -14,6 +14,7 @@ from functools import cache
 from keyrung_verifier import paths
 from keyrung_verifier.callers import Caller
 from keyrung_verifier.errors import CallerRefusedError, NotFoundError, RefusedError, UnexpectedError
+from keyrung_verifier.limits import TOKEN_ID_BYTES
 from keyrung_verifier.openapi import openapi_document
 from keyrung_verifier.service import Answer, Verifier
 
@@ -24,6 +25,8 @@ HTTP_CREATED = 201
 MAX_CHALLENGE_ID_CHARS = 128
 # What of a caller's own request id is repeated in the reply: printable, and short enough for any log.
 _REQUEST_ID = re.compile(r"[!-~]{1,128}", re.ASCII)
+# In a refusal while the random source fails; no record has it.
+NO_CORRELATION_ID = "0" * 2 * TOKEN_ID_BYTES
 BASE_HEADERS = {
     "Content-Type": "application/json",
     "Cache-Control": "no-store",  # RFC 6749 section 5.1: nothing with a token in it may be kept
@@ -138,7 +141,7 @@ def _is_id(text: str) -> bool:
 
 
 def _refusal(verifier: Verifier, error: RefusedError, headers: dict[str, str]) -> Reply:
-    return refusal(error, headers, correlation_id=error.correlation_id or verifier.new_correlation_id())
+    return refusal(error, headers, correlation_id=error.correlation_id or _correlation_id(verifier))
 
 
 def refusal(error: RefusedError, headers: Mapping[str, str] = BASE_HEADERS, *, correlation_id: str) -> Reply:
@@ -160,6 +163,13 @@ def refusal(error: RefusedError, headers: Mapping[str, str] = BASE_HEADERS, *, c
         error=error.error,
         correlation_id=correlation_id,
     )
+
+
+def _correlation_id(verifier: Verifier) -> str:
+    try:
+        return verifier.new_correlation_id()
+    except Exception:  # the random source itself fails: the refusal keeps its form, and names no call
+        return NO_CORRELATION_ID
 
 
 def _encode(answer: Answer) -> bytes:

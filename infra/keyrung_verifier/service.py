@@ -19,6 +19,7 @@ from keyrung_verifier.errors import CallerRefusedError, StoreError, UnavailableE
 from keyrung_verifier.generations import SigningLine
 from keyrung_verifier.policy_source import PolicySource
 from keyrung_verifier.protocols import Clock, Random, Sealer
+from keyrung_verifier.self_test import check_random
 from keyrung_verifier.settings import VerifierSettings
 from keyrung_verifier.store.protocol import Store
 
@@ -70,7 +71,11 @@ class Verifier:
         Args:
             key_events: Steps in the lives of keys, oldest first (see `AuditWriter.append_key_event`). They come before
                 the first record of a key's use, so that a reader finds every key made before it was used.
+
+        Raises:
+            ConfigurationError: The random source fails or repeats itself.
         """
+        check_random(self._core.random)
         self._core.audit.open()
         for event in key_events:
             self._core.audit.append_key_event(event)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.faulty_random import FaultyRandom
 from support.verifier import (
     LARGE_TRANSFER,
     ORIGIN,
@@ -267,11 +268,9 @@ def test_a_clock_set_back_does_not_revive_a_used_challenge(world: World) -> None
 
 
 def test_a_repeated_random_challenge_id_is_refused_and_leaves_the_first_alone(tmp_path: Path) -> None:
-    class Stuck:
-        def token_bytes(self, size_bytes: int) -> bytes:
-            return b"\7" * size_bytes
-
-    world = World(tmp_path, clock=SettableClock(), random=Stuck())
+    random = FaultyRandom()
+    world = World(tmp_path, clock=SettableClock(), random=random)
+    random.draw = lambda size_bytes: b"\7" * size_bytes
     totp = world.enrol_totp()
     first = world.challenge_id()
 

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 
 from keyrung_policies.bundle import build_payload, sign_bundle
 from keyrung_policies.compile import compile_texts
+from keyrung_policies.policy_set import PolicySet
 from keyrung_verifier.audit_writer import AuditWriter
 from keyrung_verifier.callers import Client
 from keyrung_verifier.checkpoints import CheckpointFile
@@ -145,6 +147,11 @@ def catalog_texts() -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in CATALOG.glob("*.yaml")}
 
 
+@cache
+def _policy_of(texts: frozenset[tuple[str, bytes]]) -> PolicySet:
+    return compile_texts(dict(texts)).policy
+
+
 def bundle_bytes(
     *,
     version: int = 1,
@@ -153,7 +160,7 @@ def bundle_bytes(
     not_before: datetime = START - timedelta(days=1),
     expires_at: datetime = START + timedelta(days=30),
 ) -> bytes:
-    policy = compile_texts(dict(texts or catalog_texts())).policy
+    policy = _policy_of(frozenset((texts or catalog_texts()).items()))
     payload = build_payload(policy, version=version, not_before=not_before, expires_at=expires_at)
     return sign_bundle(payload, key_id=key.key_id, algorithm=key.algorithm, sign=key.sign)
 

@@ -7,7 +7,7 @@ that shares no code with the verifier says what was earned: nothing else is ever
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 from hypothesis import settings
@@ -36,15 +36,14 @@ CLIENTS = [CLIENT, OTHER_CLIENT]
 REQUESTS = [http_request(), http_request(uri="https://api.example/other"), http_request(method="PUT")]
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_."
 
-questions = st.fixed_dictionaries(
-    {
-        "subject": st.sampled_from(SUBJECTS),
-        "session": st.sampled_from(SESSIONS),
-        "client": st.sampled_from(CLIENTS),
-        "action": st.sampled_from(sorted(RULES)),
-        "request": st.sampled_from(REQUESTS),
-    }
-)
+CHOICES: dict[str, list[Any]] = {
+    "subject": SUBJECTS,
+    "session": SESSIONS,
+    "client": CLIENTS,
+    "action": sorted(RULES),
+    "request": REQUESTS,
+}
+questions = st.fixed_dictionaries({name: st.sampled_from(choices) for name, choices in CHOICES.items()})
 factors = st.sampled_from(["otp", TOKEN_FACTOR])
 # How far back in what was seen: the adversary likes what is fresh.
 back = st.integers(0, 5)
@@ -123,16 +122,22 @@ class Protocol(ProtocolDriver):
         changed = Given(asked=given.asked, holding=given.holding, body=body, tampered=True)
         self.send_answer(given.asked, changed)
 
-    @rule(assertion=back, other=questions, what=st.sampled_from(["client", "subject", "session", "action", "request"]))
-    def spend_elsewhere(self, assertion: int, other: Question, what: str) -> None:
+    @rule(question=questions, stolen=st.booleans(), at=back, what=st.sampled_from(sorted(CHOICES)), choice=back)
+    def spend_elsewhere(self, question: Question, stolen: bool, at: int, what: str, choice: int) -> None:
         """Spend an assertion at another client, for another subject, in another session, for something else."""
-        earned = _seen(self.earned, assertion)
-        self.send_spend(earned, _question(earned) | {what: other[what]})
+        if stolen:  # right after it was earned, when nothing but the change can be wrong
+            self.step_up(question, TOKEN_FACTOR)
+        earned = _seen(self.earned, 0 if stolen else at)
+        asked = _question(earned)
+        others = [one for one in CHOICES[what] if one != asked[what]]
+        self.send_spend(earned, asked | {what: _seen(others, choice)})
 
-    @rule(assertion=back, other=back, at=st.integers(0, 2000), splice=st.booleans())
-    def forge(self, assertion: int, other: int, at: int, splice: bool) -> None:
+    @rule(question=questions, stolen=st.booleans(), at=st.integers(0, 2000), other=back, splice=st.booleans())
+    def forge(self, question: Question, stolen: bool, at: int, other: int, splice: bool) -> None:
         """Change one character of an assertion, or sign one with the signature of another."""
-        earned, stranger = _seen(self.earned, assertion), _seen(self.earned, other)
+        if stolen:
+            self.step_up(question, TOKEN_FACTOR)
+        earned, stranger = _seen(self.earned, 0 if stolen else at), _seen(self.earned, other)
         text = earned.text
         if splice and stranger is not earned:
             text = f"{text.rpartition('.')[0]}.{stranger.text.rpartition('.')[2]}"
@@ -213,7 +218,7 @@ def _seen(what: Sequence[Seen], back: int) -> Seen:
 def _question(earned: Earned) -> Question:
     """Return what the assertion was made for."""
     asked = earned.asked
-    return {name: getattr(asked, name) for name in ("subject", "session", "client", "action", "request")}
+    return {name: getattr(asked, name) for name in CHOICES}
 
 
 def _another(character: str, candidates: str) -> str:
