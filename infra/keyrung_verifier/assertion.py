@@ -11,11 +11,10 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Annotated
 
-import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from keyrung_policies import jws
-from keyrung_policies.canonical import canonical_bytes
+from keyrung_policies.canonical import canonical_bytes, canonical_record
 from keyrung_policies.model import BINDINGS, Batch, Binding
 from keyrung_verifier.errors import AssertionInvalidError, MalformedRequestError, SigningFailedError, StrictFormError
 from keyrung_verifier.limits import (
@@ -143,7 +142,7 @@ def sign(claims: Claims, signer: Signer) -> str:
     if not 0 < claims.exp - claims.iat <= MAX_ASSERTION_TTL_SECONDS:
         raise SigningFailedError("the assertion's life is out of bounds; correct the verifier's settings")
     header = canonical_bytes({"alg": signer.algorithm, "kid": signer.key_id, "typ": TYPE})
-    payload = canonical_bytes(msgspec.to_builtins(claims))
+    payload = canonical_record(claims)
     signing_input = f"{jws.encode_base64url(header)}.{jws.encode_base64url(payload)}"
     signature = sign_checked(signer, signing_input.encode("ascii"))
     return f"{signing_input}.{jws.encode_base64url(signature)}"

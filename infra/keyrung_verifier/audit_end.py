@@ -19,7 +19,7 @@ from keyrung_verifier.store.protocol import Store
 
 def utc_text(moment: datetime) -> str:
     """Return the format's one spelling of a time."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def genesis_detail(store: Store, shard: str) -> dict[str, str]:

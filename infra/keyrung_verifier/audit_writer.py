@@ -12,9 +12,10 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from keyrung_policies.canonical import canonical_bytes
+from keyrung_policies.canonical import canonical_bytes, canonical_record
 from keyrung_policies.model import Value
 from keyrung_verifier.audit_end import LogEnd, genesis_detail, utc_text
+from keyrung_verifier.audit_line import Line
 from keyrung_verifier.checkpoints import CheckpointFile
 from keyrung_verifier.errors import AuditTailError, SigningFailedError
 from keyrung_verifier.generations import SigningLine
@@ -196,7 +197,7 @@ class AuditWriter:
         if setting == "value":
             return value
         if setting == "hash":
-            return f"sha-256:{hmac.new(self._salted(), canonical_bytes(value), hashlib.sha256).hexdigest()}"
+            return f"sha-256:{hmac.digest(self._salted(), canonical_bytes(value), 'sha256').hex()}"
         return None
 
     def checkpoint(self) -> None:
@@ -259,43 +260,43 @@ class AuditWriter:
 
     def _builder(self, entry: Entry) -> RecordBuilder:
         def build(tail: Tail) -> bytes:
-            return canonical_bytes(self._members(entry, tail))
+            return canonical_record(self._line(entry, tail))
 
         return build
 
-    def _members(self, entry: Entry, tail: Tail) -> dict[str, object]:
+    def _line(self, entry: Entry, tail: Tail) -> Line:
         operator = self._pseudonym(entry.operator)
-        return {
-            "v": FORMAT_VERSION,
-            "shard": tail.shard,
-            "seq": tail.seq + 1,
-            "prev": tail.hash,
-            "time": utc_text(self._clock.now()),
-            "event": entry.event,
-            "outcome": entry.outcome,
-            "reason": entry.reason,
-            "actor": entry.actor,
-            "subject": self._pseudonym(entry.subject_id),
-            "session": self._pseudonym(entry.session_id),
-            "action": entry.action,
-            "request_digest": entry.request_digest,
-            "rule_ids": list(entry.rule_ids),
-            "policy_digest": entry.policy_digest,
-            "policy_version": entry.policy_version,
-            "factor": entry.factor,
-            "credential_id": entry.credential_id,
-            "key": None if entry.key is None else dict(entry.key),
-            "challenge": entry.challenge,
-            "jti": None if entry.jti is None else hash_id(entry.jti),
-            "correlation_id": entry.correlation_id,
-            "attributes": dict(entry.attributes),
-            "detail": {**entry.detail, **({} if operator is None else {"operator": operator})},
-        }
+        return Line(
+            v=FORMAT_VERSION,
+            shard=tail.shard,
+            seq=tail.seq + 1,
+            prev=tail.hash,
+            time=utc_text(self._clock.now()),
+            event=entry.event,
+            outcome=entry.outcome,
+            reason=entry.reason,
+            actor=entry.actor,
+            subject=self._pseudonym(entry.subject_id),
+            session=self._pseudonym(entry.session_id),
+            action=entry.action,
+            request_digest=entry.request_digest,
+            rule_ids=entry.rule_ids,
+            policy_digest=entry.policy_digest,
+            policy_version=entry.policy_version,
+            factor=entry.factor,
+            credential_id=entry.credential_id,
+            key=entry.key,
+            challenge=entry.challenge,
+            jti=None if entry.jti is None else hash_id(entry.jti),
+            correlation_id=entry.correlation_id,
+            attributes=entry.attributes,
+            detail={**entry.detail, **({} if operator is None else {"operator": operator})},
+        )
 
     def _pseudonym(self, identifier: str | None) -> str | None:
         if identifier is None:
             return None
-        return hmac.new(self._salted(), identifier.encode("utf-8"), hashlib.sha256).hexdigest()
+        return hmac.digest(self._salted(), identifier.encode("utf-8"), "sha256").hex()
 
     def _salted(self) -> bytes:
         if self._salt is None:

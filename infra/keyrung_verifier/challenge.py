@@ -12,12 +12,10 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
-from keyrung_policies.canonical import canonical_bytes
+from keyrung_policies.canonical import canonical_record
 from keyrung_policies.jws import encode_base64url
 from keyrung_policies.model import Batch, Binding
-from keyrung_verifier.errors import StrictFormError
-from keyrung_verifier.limits import MAX_BODY_BYTES
-from keyrung_verifier.strict import convert, length_prefixed, parse_object
+from keyrung_verifier.strict import length_prefixed
 
 BINDING_LABEL = "keyrung challenge v1"
 NonEmpty = Annotated[str, Meta(min_length=1)]
@@ -69,21 +67,21 @@ class _Bound(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 def binding_digest(challenge: Challenge) -> str:
     """Return the digest of all bound values."""
-    values = canonical_bytes(msgspec.to_builtins(challenge))
+    values = canonical_record(challenge)
     return encode_base64url(hashlib.sha256(length_prefixed(BINDING_LABEL, values)).digest())
 
 
 def to_stored(challenge: Challenge) -> bytes:
     """Return the challenge as the store keeps it."""
     bound = _Bound(binding=binding_digest(challenge), challenge=challenge)
-    return canonical_bytes(msgspec.to_builtins(bound))
+    return canonical_record(bound)
 
 
 def from_stored(content: bytes, *, challenge_hash: str) -> Challenge | None:
     """Return the challenge, or None when it is not the one that was put there under this name."""
     try:
-        bound = convert(parse_object(content, max_bytes=2 * MAX_BODY_BYTES), _Bound)
-    except StrictFormError:
+        bound = msgspec.json.decode(content, type=_Bound)
+    except msgspec.MsgspecError:
         return None
     whole = hmac.compare_digest(bound.binding, binding_digest(bound.challenge))
     return bound.challenge if whole and bound.challenge.challenge_hash == challenge_hash else None

@@ -4,12 +4,13 @@ A shell turns its own event into a `WebRequest`, calls `serve`, and sends the `R
 them need a client's credentials, and what an error looks like is decided here and nowhere else.
 """
 
-import json
 import logging
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
+
+import msgspec
 
 from keyrung_verifier import paths
 from keyrung_verifier.callers import Caller
@@ -173,4 +174,4 @@ def _correlation_id(verifier: Verifier) -> str:
 
 
 def _encode(answer: Answer) -> bytes:
-    return json.dumps(answer, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
+    return msgspec.json.encode(answer)

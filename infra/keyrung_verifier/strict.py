@@ -18,7 +18,7 @@ from keyrung_verifier.limits import MAX_BODY_BYTES, MAX_INTEGER, MAX_JSON_DEPTH
 Model = TypeVar("Model")
 
 SHA256_BYTES = 32
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
@@ -34,13 +34,7 @@ def parse_object(data: bytes, *, max_bytes: int = MAX_BODY_BYTES, max_depth: int
     if _depth(data) > max_depth:
         raise StrictFormError("too_deep")
     try:
-        value: object = json.loads(
-            data.decode("utf-8"),
-            object_pairs_hook=_unique_members,
-            parse_constant=_refuse_constant,
-            parse_int=_exact_integer,
-            parse_float=_finite_number,
-        )
+        value: object = _DECODER.decode(data.decode("utf-8"))
     except (ValueError, RecursionError):
         # A decoding error carries the whole text, so it is not chained.
         raise StrictFormError("not_json") from None
@@ -121,6 +115,14 @@ def _finite_number(text: str) -> float:
     if not math.isfinite(value):
         raise ValueError("a number is out of range")
     return value
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_unique_members,
+    parse_constant=_refuse_constant,
+    parse_int=_exact_integer,
+    parse_float=_finite_number,
+)
 
 
 def _refuse_surrogates(value: object) -> None:

@@ -9,7 +9,7 @@ import json
 import msgspec
 
 from keyrung_policies.errors import CanonicalError
-from keyrung_policies.model import MAX_INTEGER, Record
+from keyrung_policies.model import MAX_INTEGER
 
 
 def canonical_bytes(value: object) -> bytes:
@@ -31,11 +31,11 @@ def canonical_bytes(value: object) -> bytes:
         raise CanonicalError("the value is nested too deeply; flatten it.") from error
 
 
-def canonical_record(record: Record) -> bytes:
-    """Return the RFC 8785 form of a policy, a part of one, or a payload: the same as that of its builtins, in C.
+def canonical_record(record: msgspec.Struct) -> bytes:
+    """Return the RFC 8785 form of a record whose types hold neither floats nor bytes: that of its builtins, in C.
 
     The library orders names by UTF-8, which for ASCII is the order of section 3.2.3; all names in these records are
-    ASCII by their patterns. It escapes what section 3.2.2.2 lists and nothing else.
+    ASCII. It escapes what section 3.2.2.2 lists and nothing else.
     """
     return msgspec.json.encode(record, order="sorted")
 

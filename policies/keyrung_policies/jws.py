@@ -9,9 +9,15 @@ import binascii
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, SECP256R1, EllipticCurvePublicNumbers
+from cryptography.hazmat.primitives.asymmetric.ec import (
+    ECDSA,
+    SECP256R1,
+    EllipticCurvePublicKey,
+    EllipticCurvePublicNumbers,
+)
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -24,6 +30,8 @@ KEY_ALGORITHMS: dict[tuple[str, str], str] = {("EC", "P-256"): "ES256", ("OKP", 
 SIGNATURE_BYTES = 64
 # Coordinates of P-256 and public keys of Ed25519 (RFC 7518 section 6.2.1.2, RFC 8037 section 2).
 COORDINATE_BYTES = 32
+# Public keys kept ready, each a few hundred bytes: making one costs as much as checking a signature with it.
+_READY_KEYS = 1024
 
 
 class MalformedError(ValueError):
@@ -130,8 +138,7 @@ def signature_fits(jwk: Mapping[str, str], *, signing_input: bytes, signature: b
             # JOSE carries r and s side by side (RFC 7518 section 3.4); the library wants DER.
             half = SIGNATURE_BYTES // 2
             pair = encode_dss_signature(int.from_bytes(signature[:half]), int.from_bytes(signature[half:]))
-            numbers = EllipticCurvePublicNumbers(_coordinate(jwk, "x"), _coordinate(jwk, "y"), SECP256R1())
-            numbers.public_key().verify(pair, signing_input, ECDSA(SHA256()))
+            _p256_key(jwk.get("x", ""), jwk.get("y", "")).verify(pair, signing_input, ECDSA(SHA256()))
             return True
         if key_algorithm(jwk) == "Ed25519":
             key = Ed25519PublicKey.from_public_bytes(decode_base64url(jwk.get("x", "")))
@@ -142,8 +149,13 @@ def signature_fits(jwk: Mapping[str, str], *, signing_input: bytes, signature: b
     return False
 
 
-def _coordinate(jwk: Mapping[str, str], name: str) -> int:
-    data = decode_base64url(jwk.get(name, ""))
+@lru_cache(_READY_KEYS)
+def _p256_key(x: str, y: str) -> EllipticCurvePublicKey:
+    return EllipticCurvePublicNumbers(_coordinate(x), _coordinate(y), SECP256R1()).public_key()
+
+
+def _coordinate(text: str) -> int:
+    data = decode_base64url(text)
     # Section 6.2.1.2 of RFC 7518: always the full length, leading zeros included.
     if len(data) != COORDINATE_BYTES:
         raise MalformedError("a coordinate has the wrong length")

@@ -17,8 +17,8 @@ from keyrung_verifier.limits import MAX_BODY_BYTES
 
 _LOG = logging.getLogger(__name__)
 _MAINTENANCE_SECONDS = 5.0
-# As many requests are at work at once, and as many commits can share one sync of the disk.
-_THREADS = 32
+# As many requests are at work at once, and as many commits can share one sync of the disk; more take turns only.
+_THREADS = 16
 
 
 class VerifierApp:

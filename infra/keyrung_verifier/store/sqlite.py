@@ -7,10 +7,10 @@ processes may open the same file; SQLite's own lock puts their commits in a row.
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from keyrung_verifier.errors import StoreError, StoreUnavailableError
 from keyrung_verifier.limits import CLOCK_SKEW_SECONDS
@@ -18,6 +18,8 @@ from keyrung_verifier.store import sqlite_audit, sqlite_rows
 from keyrung_verifier.store.group_commit import GroupCommit, Unit
 from keyrung_verifier.store.protocol import Credential, FailureRow, RecordBuilder, StoredChallenge, Tail, Ticket, Write
 from keyrung_verifier.store.sqlite_writes import apply
+
+Result = TypeVar("Result")
 
 # Another process commits in milliseconds; a stuck one must not hold a request for ever.
 BUSY_SECONDS = 5.0
@@ -90,8 +92,8 @@ class SqliteStore:
 
     def challenge(self, challenge_hash: str) -> StoredChallenge | None:
         """Return a challenge, whatever its state."""
-        found = self._read(
-            "SELECT content, consumed, wrong_answers FROM challenges WHERE challenge_hash = ?", (challenge_hash,)
+        found = self._rows(
+            "SELECT content, consumed, wrong_answers FROM challenges WHERE challenge_hash = ?", challenge_hash
         )
         return (
             StoredChallenge(content=found[0][0], consumed=bool(found[0][1]), wrong_answers=found[0][2])
@@ -101,22 +103,22 @@ class SqliteStore:
 
     def credentials(self, subject_id: str | None = None) -> Sequence[Credential]:
         """Return the credentials of a subject, or all, oldest first."""
-        rows = self._read_of(sqlite_rows.SELECT_CREDENTIAL, subject_id, order_by="created_at, credential_id")
+        rows = self._rows_of(sqlite_rows.SELECT_CREDENTIAL, subject_id, order_by="created_at, credential_id")
         return [sqlite_rows.credential(row) for row in rows]
 
     def credential(self, credential_id: str) -> Credential | None:
         """Return one credential, whatever its state."""
-        found = self._read(f"{sqlite_rows.SELECT_CREDENTIAL} WHERE credential_id = ?", (credential_id,))
+        found = self._rows(f"{sqlite_rows.SELECT_CREDENTIAL} WHERE credential_id = ?", credential_id)
         return sqlite_rows.credential(found[0]) if found else None
 
     def ticket(self, ticket_hash: str) -> Ticket | None:
         """Return one enrolment ticket."""
-        found = self._read(f"{sqlite_rows.SELECT_TICKET} WHERE ticket_hash = ?", (ticket_hash,))
+        found = self._rows(f"{sqlite_rows.SELECT_TICKET} WHERE ticket_hash = ?", ticket_hash)
         return sqlite_rows.ticket(found[0]) if found else None
 
     def tickets(self, subject_id: str | None = None) -> Sequence[Ticket]:
         """Return the enrolment tickets of a subject, or all, oldest first."""
-        rows = self._read_of(sqlite_rows.SELECT_TICKET, subject_id, order_by="created_at, ticket_id")
+        rows = self._rows_of(sqlite_rows.SELECT_TICKET, subject_id, order_by="created_at, ticket_id")
         return [sqlite_rows.ticket(row) for row in rows]
 
     def failure_rows(self, subject_id: str | None = None) -> Sequence[FailureRow]:
@@ -124,23 +126,21 @@ class SqliteStore:
         query = "SELECT subject_id, factor, failures, not_before FROM failures"
         return [
             FailureRow(subject_id=row[0], factor=row[1], failures=row[2], not_before_seconds=row[3])
-            for row in self._read_of(query, subject_id, order_by="subject_id, factor")
+            for row in self._rows_of(query, subject_id, order_by="subject_id, factor")
         ]
 
     def accepted_policy_version(self) -> int:
         """Return the highest policy version accepted so far, 0 before the first."""
-        found = self._read("SELECT version FROM policy_accepted", ())
+        found = self._rows("SELECT version FROM policy_accepted")
         return int(found[0][0]) if found else 0
 
     def audit_line(self, shard: str, seq: int) -> bytes | None:
         """Return one line of the audit log."""
-        with self._reading() as connection:
-            return sqlite_audit.line(connection, shard, seq)
+        return self._read(lambda connection: sqlite_audit.line(connection, shard, seq))
 
     def audit_tail(self, shard: str) -> Tail:
         """Return what the log ends in after comparing it with the line itself."""
-        with self._reading() as connection:
-            return sqlite_audit.tail(connection)
+        return self._read(sqlite_audit.tail)
 
     def housekeep(self, now_seconds: int) -> None:
         """Forget what is over; a used mark says itself until when it is kept."""
@@ -228,33 +228,26 @@ class SqliteStore:
                 connection.execute("ROLLBACK")
                 raise
 
-    @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
+    def _read(self, read: Callable[[sqlite3.Connection], Result]) -> Result:
+        """Return what one statement reads; what comes from one statement comes from one moment."""
         with self._read_lock, self._translated():
-            connection = self._reader or self._open()
-            self._reader = connection
+            connection = self._reader = self._reader or self._open()
             try:
-                connection.execute("BEGIN")  # all that is read together comes from one moment
-                try:
-                    yield connection
-                finally:
-                    if connection.in_transaction:
-                        connection.execute("ROLLBACK")
+                return read(connection)
             except sqlite3.Error:
                 self._reader = None
                 with suppress(sqlite3.Error):
                     connection.close()
                 raise
 
-    def _read(self, query: str, values: tuple[str | int | None, ...]) -> list[Any]:
-        with self._reading() as connection:
-            return connection.execute(query, values).fetchall()
+    def _rows(self, query: str, *values: str | int) -> list[Any]:
+        return self._read(lambda connection: connection.execute(query, values).fetchall())
 
-    def _read_of(self, query: str, subject_id: str | None, *, order_by: str) -> list[Any]:
+    def _rows_of(self, query: str, subject_id: str | None, *, order_by: str) -> list[Any]:
         """Return the rows of a subject, found by an index, or all."""
         if subject_id is None:
-            return self._read(f"{query} ORDER BY {order_by}", ())
-        return self._read(f"{query} WHERE subject_id = ? ORDER BY {order_by}", (subject_id,))
+            return self._rows(f"{query} ORDER BY {order_by}")
+        return self._rows(f"{query} WHERE subject_id = ? ORDER BY {order_by}", subject_id)
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

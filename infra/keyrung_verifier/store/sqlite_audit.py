@@ -12,6 +12,11 @@ from keyrung_verifier.errors import AuditTailError
 from keyrung_verifier.store.protocol import NO_PREVIOUS, RecordBuilder, Tail
 
 SHARD = "main"
+# What the log must end in, and what it does end in.
+_END = """
+SELECT 'must', seq, hash FROM audit_head WHERE shard = ?1
+UNION ALL SELECT 'does', seq, line FROM (SELECT seq, line FROM audit WHERE shard = ?1 ORDER BY seq DESC LIMIT 1)
+"""
 
 
 def append(connection: sqlite3.Connection, records: Sequence[RecordBuilder], tail: Tail) -> Tail:
@@ -38,15 +43,13 @@ def tail(connection: sqlite3.Connection) -> Tail:
     Raises:
         AuditTailError: The last line is missing, changed, or not the last.
     """
-    known = connection.execute("SELECT seq, hash FROM audit_head WHERE shard = ?", (SHARD,)).fetchone()
-    last = connection.execute(
-        "SELECT seq, line FROM audit WHERE shard = ? ORDER BY seq DESC LIMIT 1", (SHARD,)
-    ).fetchone()
-    if known is None and last is None:
+    ends = {name: (seq, content) for name, seq, content in connection.execute(_END, (SHARD,))}
+    if not ends:
         return Tail(SHARD, -1, NO_PREVIOUS)
-    if known is None or last is None or last[0] != known[0] or _hash(last[1]) != known[1]:
+    must, does = ends.get("must"), ends.get("does")
+    if must is None or does is None or must != (does[0], _hash(does[1])):
         raise AuditTailError("the audit log does not end in what was written last; run `keyrung audit verify`")
-    return Tail(SHARD, int(known[0]), str(known[1]))
+    return Tail(SHARD, int(must[0]), str(must[1]))
 
 
 def line(connection: sqlite3.Connection, shard: str, seq: int) -> bytes | None:
