@@ -8,6 +8,8 @@ import pulumi
 from keyrung_infra.resources import Key
 from keyrung_infra.verifier_document import public_keys, sealing_keys, signing_keys, trusted_keys
 from keyrung_provisioners.api import Purpose
+from keyrung_verifier.deployment import parse_deployment
+from keyrung_verifier.errors import ConfigurationError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,9 +35,9 @@ def deployment_document(
     keys: Mapping[Purpose, Key],
     clients: Sequence[Client],
 ) -> pulumi.Output[str]:
-    """Return the document (JSON) once every key is known."""
+    """Return the document (JSON) once every key is known, as the verifier will read it."""
     audit = keys[Purpose.AUDIT_SIGNING].generations
-    return pulumi.Output.json_dumps(
+    document = pulumi.Output.json_dumps(
         {
             "issuer": issuer,
             "store": store,
@@ -52,3 +54,13 @@ def deployment_document(
         indent=2,
         sort_keys=True,
     )
+    return document.apply(_checked)
+
+
+def _checked(document: str) -> str:
+    """Return the document; one that would stop the verifier is refused here and not published."""
+    try:
+        parse_deployment(document.encode())
+    except ConfigurationError as error:
+        raise pulumi.RunError(str(error)) from error
+    return document

@@ -8,9 +8,9 @@ import pulumi
 import pulumi_aws as aws
 
 from keyrung_infra.components.policy_document import Statement, policy_document
+from keyrung_infra.packaging.bundle import PYTHON_VERSION, Architecture
 
-RUNTIME = "python3.13"
-ARCHITECTURES = ("arm64", "x86_64")
+RUNTIME = f"python{PYTHON_VERSION}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +18,7 @@ class FunctionArgs:
     """What a function is like.
 
     Attributes:
-        package: The zip with the code; see `keyrung_infra.packaging`.
+        package: The zip with the code, as `keyrung bundle build` makes it for this architecture.
         handler: `MODULE.FUNCTION` inside it.
         role: What `execution_role` made; the statements are put on it here.
         statements: What it may do beside writing its log.
@@ -37,7 +37,7 @@ class FunctionArgs:
     statements: Sequence[Statement]
     environment: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
     logs_key_arn: pulumi.Input[str]
-    architecture: str = ARCHITECTURES[0]
+    architecture: Architecture = Architecture.ARM64
     memory_mb: int = 512
     timeout_seconds: int = 10
     log_retention_days: int = 90
@@ -69,7 +69,7 @@ class Function(pulumi.ComponentResource):
             runtime=RUNTIME,
             handler=args.handler,
             code=pulumi.FileArchive(str(args.package)),
-            architectures=[args.architecture],
+            architectures=[args.architecture.value],
             memory_size=args.memory_mb,
             timeout=args.timeout_seconds,
             environment={"variables": dict(args.environment)} if args.environment else None,

@@ -13,7 +13,7 @@ from keyrung_infra.components.account import Account, current_account
 from keyrung_infra.components.audit_trail import AuditTrail, AuditTrailArgs, LockMode
 from keyrung_infra.components.deployment_document import Client, deployment_document
 from keyrung_infra.components.encryption_key import encryption_key
-from keyrung_infra.components.function import ARCHITECTURES, FunctionArgs, execution_role
+from keyrung_infra.components.function import FunctionArgs, execution_role
 from keyrung_infra.components.kms_key_vault import DELETION_WINDOW_DAYS, KeyUsers, KmsKeyVault, KmsKeyVaultArgs
 from keyrung_infra.components.policy_document import Statement, policy_document
 from keyrung_infra.components.private_bucket import PrivateBucket, PrivateBucketArgs, receiving_access_logs
@@ -22,6 +22,7 @@ from keyrung_infra.components.step_up_store import StepUpStore, StepUpStoreArgs
 from keyrung_infra.components.verifier_api import Front, VerifierApi, VerifierApiArgs
 from keyrung_infra.components.verifier_function import VerifierFunction, VerifierFunctionArgs
 from keyrung_infra.components.watch import Watch, WatchArgs
+from keyrung_infra.packaging.bundle import Architecture
 from keyrung_infra.resources import PolicySet, keyrung_provider
 from keyrung_provisioners.api import Purpose
 from keyrung_provisioners.generations import OVERLAP_SECONDS, PUBLISH_SECONDS
@@ -37,7 +38,7 @@ class StepUpArgs:
 
     Attributes:
         policy: The compiled policy (canonical JSON), as `policy_text` returns it.
-        package: The zip with verifier and archiver, made for `architecture`.
+        package: The zip with verifier and archiver that `keyrung bundle build` makes for `architecture`.
         clients: Applications that may ask; none: the deploying identity alone may, to try it out.
         issuer: Public https URL of the verifier, if something of yours stands before it.
         deployer_arn: The user or role that runs `pulumi up`, and nobody else signs policies and publishes them;
@@ -65,7 +66,7 @@ class StepUpArgs:
     imported_keys: frozenset[Purpose] = field(default_factory=frozenset)
     bundle_lifetime_days: int = 90
     allow_weaker_policies: bool = False
-    architecture: str = ARCHITECTURES[0]
+    architecture: Architecture = Architecture.ARM64
     memory_mb: int = 512
     reserved_concurrency: int | None = None
     provisioned_concurrency: int | None = None

@@ -9,6 +9,8 @@ import pulumi_aws as aws
 
 from keyrung_infra.components.account import Account
 from keyrung_infra.components.policy_document import Statement, policy_document
+from keyrung_verifier.errors import UnavailableError
+from keyrung_verifier.request_log import NAMESPACE
 
 _PERIOD_SECONDS = 60
 
@@ -184,6 +186,21 @@ def _watched(args: WatchArgs) -> list[_Alarm]:
             namespace=dynamodb,
             metric="WriteThrottleEvents",
             dimensions=table,
+        ),
+        _Alarm(
+            name="out-of-reach",
+            meaning="KMS, DynamoDB or the policy is out of the verifier's reach, which refuses for as long.",
+            namespace=NAMESPACE,
+            metric="Refusals",
+            dimensions={"error": UnavailableError.error},
+        ),
+        _Alarm(
+            name="many-refusals",
+            meaning="Many requests are refused: somebody tries things out, or an application is broken.",
+            namespace=NAMESPACE,
+            metric="Refusals",
+            dimensions={},
+            threshold=args.refusals_per_minute,
         ),
     ]
     if args.api_id is not None:

@@ -1,14 +1,14 @@
 """The settings of a deployment in AWS; all of them have defaults but the region, which belongs to the AWS provider."""
 
-from enum import StrEnum
 from pathlib import Path
 
 from keyrung_infra.components.audit_trail import LONGEST_DAYS, LockMode
 from keyrung_infra.components.deployment_document import Client
-from keyrung_infra.components.function import ARCHITECTURES
 from keyrung_infra.components.kms_key_vault import DELETION_WINDOW_DAYS
 from keyrung_infra.components.step_up import StepUpArgs
 from keyrung_infra.components.verifier_api import Front
+from keyrung_infra.packaging.bundle import Architecture
+from keyrung_infra.project import find_root
 from keyrung_infra.settings import StackConfig
 from keyrung_provisioners.api import Purpose
 
@@ -45,22 +45,16 @@ _MADE_HERE = frozenset(
 )
 
 
-class Architecture(StrEnum):
-    """Of the processor that the functions run on."""
-
-    ARM64 = ARCHITECTURES[0]
-    X86_64 = ARCHITECTURES[1]
-
-
 def step_up_args(policy: str) -> StepUpArgs:
     """Return the deployment that the selected stack declares, to enforce ``policy`` (canonical JSON)."""
     config = StackConfig()
     generation = config.number("keyGeneration", least=1, example=1)
+    architecture = config.choice("architecture", Architecture)
     shortest, longest = DELETION_WINDOW_DAYS
     least_memory, most_memory = _MEMORY_MB
     return StepUpArgs(
         policy=policy,
-        package=Path(config.text("package", example="dist/verifier-arm64.zip")),
+        package=_package(config, architecture),
         clients=[Client(**found) for found in config.records("clients", _CLIENT_MEMBERS, example=_CLIENT)],
         issuer=config.optional_text("issuer"),
         deployer_arn=config.optional_text("deployer"),
@@ -75,7 +69,7 @@ def step_up_args(policy: str) -> StepUpArgs:
         imported_keys=_imported(config),
         bundle_lifetime_days=config.number("bundleLifetimeDays", least=1, example=90),
         allow_weaker_policies=config.flag("allowWeakerPolicies"),
-        architecture=config.choice("architecture", Architecture),
+        architecture=architecture,
         memory_mb=config.number("memoryMb", least=least_memory, most=most_memory, example=512),
         reserved_concurrency=config.number("reservedConcurrency", least=0, example=100) or None,
         provisioned_concurrency=config.number("provisionedConcurrency", least=0, example=2) or None,
@@ -91,6 +85,15 @@ def step_up_args(policy: str) -> StepUpArgs:
 
 
 _CLIENT_MEMBERS = frozenset({"client_id", "audience", "principal_arn"})
+
+
+def _package(config: StackConfig, architecture: Architecture) -> Path:
+    name = config.optional_text("package") or f"dist/verifier-{architecture}.zip"
+    path = find_root() / name  # the engine runs a program in its own folder
+    if not path.is_file():
+        build = f"`keyrung bundle build --architecture {architecture} --out {name}`"
+        config.refuse("package", f"names {name}, which is not there; {build} makes it", example=name)
+    return path
 
 
 def _imported(config: StackConfig) -> frozenset[Purpose]:

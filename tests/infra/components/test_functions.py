@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,16 @@ from keyrung_infra.components.verifier_api import CALLER_ROUTES, PUBLIC_ROUTES, 
 from keyrung_infra.components.verifier_function import VerifierFunction, VerifierFunctionArgs
 from keyrung_infra.components.watch import Watch, WatchArgs
 from keyrung_infra.errors import InfraError
+from keyrung_infra.packaging.bundle import Architecture
 from keyrung_verifier import paths
+from keyrung_verifier.entry import Reply
+from keyrung_verifier.errors import UnavailableError
 from keyrung_verifier.openapi import openapi_document
+from keyrung_verifier.request_log import Served, line_of
 from keyrung_verifier.store.dynamodb_table import VERIFIER_ACTIONS
 
 _PACKAGE = Path(__file__)
+_NOW = datetime(2026, 1, 1, tzinfo=UTC)
 _FUNCTION, _ROUTE = "aws:lambda/function:Function", "aws:apigatewayv2/route:Route"
 _LIVE = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:verifier:live"
 
@@ -102,7 +108,7 @@ def test_a_function_waits_for_its_rights_and_logs_where_it_is_encrypted_and_forg
 
 
 def test_size_processor_and_concurrency_are_options() -> None:
-    options = {"architecture": "x86_64", "memory_mb": 1024, "timeout_seconds": 5, "reserved_concurrency": 50}
+    options = {"architecture": Architecture.X86_64, "memory_mb": 1024, "timeout_seconds": 5, "reserved_concurrency": 50}
     deployment = _deploy(lambda: _verifier(provisioned_concurrency=3, **options))
 
     function = deployment.one(_FUNCTION).inputs
@@ -279,8 +285,18 @@ def test_what_goes_wrong_is_told_and_shown() -> None:
         "archiver-gave-up",
         "store-reads-throttled",
         "store-writes-throttled",
+        "out-of-reach",
+        "many-refusals",
         "api-errors",
     }
+    reply = Reply(status=503, body=b"", error=UnavailableError.error)
+    line = json.loads(line_of(Served(operation="evaluate", reply=reply, duration_ms=1, cold=False), now=_NOW))
+    (metrics,) = line["_aws"]["CloudWatchMetrics"]
+    for name, dimensions in (("out-of-reach", ["error"]), ("many-refusals", [])):
+        assert list(alarms[name]["dimensions"]) == dimensions
+        assert dimensions in metrics["Dimensions"]
+        assert (alarms[name]["namespace"], alarms[name]["metricName"]) == (metrics["Namespace"], "Refusals")
+    assert alarms["out-of-reach"]["dimensions"] == {"error": line["error"]}
     assert all(alarm["alarmActions"] and alarm["alarmDescription"] for alarm in alarms.values())
     assert (alarms["verifier-slow"]["extendedStatistic"], alarms["verifier-slow"]["threshold"]) == ("p99", 900)
     assert alarms["archiver-late"]["threshold"] == 60_000
