@@ -37,6 +37,7 @@ class PrivateBucket(pulumi.ComponentResource):
     Attributes:
         name: Its name.
         arn: Its ARN.
+        log_target: Its name, known once its policy stands: S3 takes no bucket for access logs that refuses them.
         ready: What to wait for before objects are put: policy and versioning.
     """
 
@@ -93,6 +94,7 @@ class PrivateBucket(pulumi.ComponentResource):
                 rules=[_expiry(args)],
                 opts=pulumi.ResourceOptions(parent=self, depends_on=[versioning]),
             )
+        self.log_target: pulumi.Output[str] = policy.bucket
         self.ready: list[pulumi.Resource] = [policy, versioning]
         self.register_outputs({"name": self.name, "arn": self.arn})
 

@@ -133,7 +133,7 @@ class StepUp(pulumi.ComponentResource):
         vault = KmsKeyVault(name, _vault(args, account, verifier_role.arn, archiver_role.arn, deployer), opts=stateful)
         config = PublishedConfig(
             f"{name}-config",
-            PublishedConfigArgs(deployer_arn=deployer, log_bucket=access_logs.name, protect=args.protect),
+            PublishedConfigArgs(deployer_arn=deployer, log_bucket=access_logs.log_target, protect=args.protect),
             opts=child,
         )
         verifier = VerifierFunction(
@@ -167,7 +167,7 @@ class StepUp(pulumi.ComponentResource):
                     statements=[config.reading()],
                     **_common(args, config, logs_key),
                 ),
-                log_bucket=access_logs.name,
+                log_bucket=access_logs.log_target,
                 lock_mode=args.audit_lock_mode,
                 retention_days=args.audit_retention_days,
                 protect=args.protect,

@@ -159,7 +159,8 @@ class KeyrungProvider(Provider):
         with self._engine.operation():
             return await asyncio.to_thread(operation)
 
-    def _type(self, token: str) -> ResourceType:
+    def _type(self, kind: str) -> ResourceType:
+        token = kind.rpartition("$")[2]  # behind the types of its parents, as in a URN
         if token not in self._types:
             raise InfraError(f"there is no resource type {token}", fix=f"use one of {', '.join(self._types)}")
         return self._types[token]

@@ -112,6 +112,12 @@ def test_a_planned_key_has_its_uri_and_no_more(provider: KeyrungProvider) -> Non
     assert asyncio.run(provider.create(request)).properties["uri"].value == UNKNOWN_ON_THE_WIRE
 
 
+def test_a_resource_inside_a_component_is_checked_like_any_other(provider: KeyrungProvider) -> None:
+    inside = "urn:pulumi:local::stepup::keyrung:index:StepUp$keyrung:index:KmsKeyVault$keyrung:index:Key::it"
+    answer = asyncio.run(provider.check(CheckRequest(inside, {}, values(given("Key", generation=0)), b"")))
+    assert _reasons(answer) == ["generation starts at 1"]
+
+
 def test_a_secret_input_stays_secret(provider: KeyrungProvider) -> None:
     name = PropertyValue("seed", is_secret=True)
     answer = _check(provider, "Key", given("Key", name=name))

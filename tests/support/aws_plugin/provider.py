@@ -162,7 +162,8 @@ class AwsDouble(Provider):
             raise RuntimeError(f"the account that is played refused: {error}") from error
 
 
-def _resource(token: str) -> Resource:
+def _resource(kind: str) -> Resource:
+    token = kind.rpartition("$")[2]  # behind the types of its parents
     if token not in RESOURCES:
         raise LookupError(f"this double has no code for the resource type {token}")
     return RESOURCES[token]

@@ -89,6 +89,18 @@ def _encryption(given: Plain) -> dict[str, Any]:
     return {"ServerSideEncryptionConfiguration": {"Rules": rules}}
 
 
+def _as_stored(policy: Any) -> Any:
+    """Return a policy as S3 gives it back, and looks at it: a list of one is that one."""
+    if isinstance(policy, dict):
+        return {
+            name: _as_stored(value) if name != "Statement" else [_as_stored(each) for each in value]
+            for name, value in policy.items()
+        }
+    if isinstance(policy, list):
+        return _as_stored(policy[0]) if len(policy) == 1 else [_as_stored(each) for each in policy]
+    return policy
+
+
 def _lifecycle(given: Plain) -> dict[str, Any]:
     rules = []
     for rule in given["rules"]:
@@ -191,7 +203,7 @@ RESOURCES = (
         "aws:s3/bucketPolicy:BucketPolicy",
         "put_bucket_policy",
         "policy",
-        lambda given: {"Policy": json.dumps(json.loads(given["policy"]))},  # S3 refuses what is no JSON
+        lambda given: {"Policy": json.dumps(_as_stored(json.loads(given["policy"])))},
         delete="delete_bucket_policy",
     ),
     _setting(
