@@ -7,7 +7,7 @@ COMPILE := $(BIN)/uv pip compile --custom-compile-command "make lock" --universa
 
 BUNDLE := infra/keyrung_infra/packaging
 
-.PHONY: setup demo test test-slow check bench clean clean-cache lock
+.PHONY: setup setup-tests demo test test-slow check bench capacity tables guardrails clean clean-cache lock
 
 setup:  ## tools and environment, nothing else
 	@$(SETUP)
@@ -29,6 +29,9 @@ check: setup  ## style, types and import rules
 
 bench: setup  ## measurements; they assert nothing
 	@$(BIN)/pytest --quiet --capture=no tests/benchmarks/bench_*.py
+
+capacity: setup  ## write which limit of an AWS deployment binds at which rate into tests/benchmarks/capacity/README.md
+	@PYTHONPATH=tests $(BIN)/python -m benchmarks.capacity
 
 tables: setup  ## write the tables of back ends in provisioners/README.md
 	@PYTHONPATH=tests $(BIN)/python -m support.backend_table

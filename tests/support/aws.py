@@ -1,12 +1,6 @@
-"""AWS as moto's server plays it on loopback, and clients of ours that reach it; no real account is asked.
+"""Clients of ours and of boto3 that reach AWS as moto plays it; no real account is asked."""
 
-Requests are taken one after the other, so what it shows is that conditions and transactions have the right form; that
-they are atomic is DynamoDB's own promise.
-"""
-
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import boto3
@@ -14,12 +8,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.hazmat.primitives.hashes import SHA256
-from moto.dynamodb.models import dynamodb_backends
-from moto.kms.models import kms_backends
 from moto.kms.utils import ECDSAPrivateKey
-from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
-from moto.s3.models import s3_backends
-from werkzeug.serving import make_server
 
 from keyrung_verifier.aws.client import CALL_SECONDS, AwsClient
 from keyrung_verifier.aws.credentials import Credentials
@@ -32,37 +21,7 @@ from keyrung_verifier.system import SystemClock, SystemRandom
 TABLE = "keyrung-store"
 REGION = "eu-central-1"
 CREDENTIALS = Credentials(access_key_id="AKIDEXAMPLE", secret_access_key="not-the-key-of-anybody")
-_BACKENDS = (dynamodb_backends, kms_backends, s3_backends)
-_MOTO = DomainDispatcherApplication(create_backend_app)
-_ONE_AT_A_TIME = threading.Lock()
 _CLIENTS: list[AwsClient] = []
-
-
-@contextmanager
-def moto_server() -> Iterator[Endpoint]:
-    """Run moto's server in a thread of this process, on a free port of loopback."""
-    server = make_server("127.0.0.1", 0, _one_at_a_time, threaded=True, request_handler=MotoRequestHandler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield Endpoint(scheme="http", host="127.0.0.1", port=server.server_port)
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
-def _one_at_a_time(environ: Any, start_response: Any) -> Any:
-    with _ONE_AT_A_TIME:  # two at once would change moto's dictionaries under each other
-        return list(_MOTO(environ, start_response))
-
-
-def forget_everything() -> None:
-    """Empty the parts of moto that tests use."""
-    for accounts in _BACKENDS:
-        for regions in accounts.values():
-            for backend in regions.values():
-                backend.reset()
 
 
 def url(endpoint: Endpoint) -> str:

@@ -102,6 +102,14 @@ class Protocol(ProtocolDriver):
         """Send an answer that was seen, for any challenge, at any time, any number of times."""
         self.send_answer(_seen(self.asked, challenge), _seen(self.given, answer))
 
+    @rule(question=questions, factor=factors)
+    def replay_at_once(self, question: Question, factor: str) -> None:
+        """Send an answer that was just taken for the same question, asked a second time."""
+        self.step_up(question, factor)
+        given, again = _seen(self.given, 0), self.have_asked(question)
+        if again:
+            self.send_answer(again, given)
+
     @rule(answer=back, other=back, at=st.integers(0, 200))
     def tamper_with_an_answer(self, answer: int, other: int, at: int) -> None:
         """Change one character of an answer, or give it to another credential, origin or factor."""
@@ -173,11 +181,18 @@ class Protocol(ProtocolDriver):
             self.store.crash = None
             self.world.credentials.revoke(holding.credential_id)
             holding.living = False
+            self.pay(at)
             self.enrol_another(holding.subject, holding.factor)
 
-    @rule(what=st.sampled_from(["policy", "rotation", "compromise", "restart", "upkeep"]), at=back)
-    def operate(self, what: str, at: int) -> None:
-        """Deploy a policy, rotate the key, find an earlier one compromised, restart, or keep house."""
+    @rule(what=st.sampled_from(["policy", "rotation", "compromise", "restart", "upkeep"]), question=questions, at=back)
+    def operate(self, what: str, question: Question, at: int) -> None:
+        """Deploy a policy, rotate the key, find an earlier one compromised, restart, or keep house; with work open."""
+        self.step_up(question, TOKEN_FACTOR)
+        self._operate(what, at)
+        self.pay(0)
+        self.replay_or_swap(0, 0)
+
+    def _operate(self, what: str, at: int) -> None:
         if what == "policy":
             self.deploy_policy()
         elif what == "rotation":
@@ -226,7 +241,7 @@ def _another(character: str, candidates: str) -> str:
 
 
 TestProtocol = Protocol.TestCase
-TestProtocol.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestProtocol.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
 
 
 class ProtocolAtLength(Protocol):

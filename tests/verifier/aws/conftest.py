@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 
 import pytest
-from support.aws import close_clients, forget_everything, moto_server
+from support.aws import close_clients
+from support.moto_server import forget_everything, moto_server
 from support.tcp_proxy import TcpProxy, tcp_proxy
 
 from keyrung_verifier.aws.endpoint import Endpoint
