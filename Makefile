@@ -33,6 +33,9 @@ bench: setup  ## measurements; they assert nothing
 capacity: setup  ## write which limit of an AWS deployment binds at which rate into tests/benchmarks/capacity/README.md
 	@PYTHONPATH=tests $(BIN)/python -m benchmarks.capacity
 
+diagram: setup  ## draw what the target aws deploys into infra/README.md
+	@PYTHONPATH=tests $(BIN)/python -W ignore::DeprecationWarning -m support.deployment_diagram
+
 tables: setup  ## write the tables of back ends in provisioners/README.md
 	@PYTHONPATH=tests $(BIN)/python -m support.backend_table
 
