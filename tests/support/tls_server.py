@@ -59,7 +59,6 @@ def serving_tls(app: Any, folder: Path, *, name: str = "tls") -> Iterator[str]:
             ssl_certfile=folder / f"{name}.pem",
             ssl_keyfile=folder / f"{name}-key.pem",
             log_level="critical",
-            lifespan="off",
         )
     )
     thread = threading.Thread(target=server.run)

@@ -250,6 +250,20 @@ def test_a_websocket_is_refused(guarded: Guarded) -> None:
     assert [message["type"] for message in sent] == ["websocket.close"]
 
 
+def test_an_application_without_a_lifespan_is_guarded_all_the_same(guarded: Guarded) -> None:
+    with pytest.raises(IndexError):
+        guarded.raw({"type": "lifespan"}, [])  # the recorder waits for a request that never comes
+
+    assert guarded.request("GET", "/accounts").status_code == 200
+
+
+def test_the_connections_end_with_the_application(guarded: Guarded) -> None:
+    guarded.raw({"type": "lifespan"}, [{"type": "lifespan.startup"}])
+
+    assert guarded.request("GET", "/accounts").status_code == 500
+    assert guarded.app.bodies == [b""]
+
+
 def test_the_clocks_of_guard_and_verifier_may_differ_a_little_but_not_more(guarded: Guarded, totp: Totp) -> None:
     clock = guarded.world.clock
     assertion = stepped_up(guarded, totp)

@@ -1,30 +1,18 @@
 """Alice's banking app: ordinary requests with her session, and the same again with an assertion."""
 
 import json
-import re
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
 
 from keyrung_infra.errors import InfraError
+from keyrung_verifier.client.challenge import StepUpChallenge, step_up_challenge
+from keyrung_verifier.client.transport import ASSERTION_HEADER
 
 _TIMEOUT_SECONDS = 10
-_PARAMETER = re.compile(r'([a-z_]+)="([^"]*)"')
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StepUpAsked:
-    """What a 401 of RFC 9470 says; ``header`` is the header as it came."""
-
-    header: str
-    error: str
-    acr_values: str
-    max_age: str
-    step_up_uri: str
 
 
 class BankClient:
@@ -43,7 +31,7 @@ class BankClient:
         self, method: str, path: str, body: Mapping[str, Any] | None = None, *, assertion: str = ""
     ) -> httpx.Response:
         """Send a request; with an assertion it is the retry after a step-up."""
-        headers = {"Step-Up-Assertion": assertion} if assertion else {}
+        headers = {ASSERTION_HEADER: assertion} if assertion else {}
         content = None if body is None else json.dumps(body).encode()
         try:
             return self._http.request(method, path, content=content, headers=headers)
@@ -62,17 +50,12 @@ class BankClient:
             )
         return response
 
-    def asked(self, response: httpx.Response) -> StepUpAsked:
+    def asked(self, response: httpx.Response) -> StepUpChallenge:
         """Return what the guard asks for (RFC 9470 section 3)."""
-        header = self.expect(httpx.codes.UNAUTHORIZED, response).headers.get("www-authenticate", "")
-        found = dict(_PARAMETER.findall(header))
-        return StepUpAsked(
-            header=header,
-            error=found.get("error", ""),
-            acr_values=found.get("acr_values", ""),
-            max_age=found.get("max_age", ""),
-            step_up_uri=found.get("stepup_uri", ""),
-        )
+        challenge = step_up_challenge(self.expect(httpx.codes.UNAUTHORIZED, response))
+        if challenge is None:
+            raise InfraError("the answer is not that of RFC 9470", fix="look at `keyrung audit show`")
+        return challenge
 
     def close(self) -> None:
         """Close the connections."""

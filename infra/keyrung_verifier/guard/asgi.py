@@ -71,10 +71,8 @@ class StepUpGuard:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or answer it with a refusal."""
         if scope["type"] == "lifespan":
-            try:
-                await self._app(scope, receive, send)
-            finally:
-                await self._http.aclose()
+            await self._app(scope, receive, send)  # raises at once where the application has no lifespan
+            await self._http.aclose()
         elif scope["type"] == "http":
             await self._serve(scope, receive, send)
         elif scope["type"] == "websocket":  # a long connection is no request that an assertion could be bound to
