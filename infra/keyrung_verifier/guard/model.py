@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
-Scalar = str | int | bool
+# What an attribute of a policy can be; a list is a set of texts.
+Value = str | int | bool | list[str]
 
 RETRY_AFTER_SECONDS = 5
 
@@ -29,7 +30,7 @@ class Session:
     subject_id: str
     session_id: str
     dpop_jkt: str | None = None
-    properties: Mapping[str, Scalar] = field(default_factory=dict)
+    properties: Mapping[str, Value] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +50,7 @@ class GuardedRequest:
         return value
 
 
-def _no_attributes(_request: GuardedRequest) -> Mapping[str, Scalar]:
+def _no_attributes(_request: GuardedRequest) -> Mapping[str, Value]:
     return {}
 
 
@@ -58,7 +59,7 @@ class Action:
     """What a route does, in the policy's words; `resource` gives its `resource.*` attributes or raises ValueError."""
 
     name: str
-    resource: Callable[[GuardedRequest], Mapping[str, Scalar]] = _no_attributes
+    resource: Callable[[GuardedRequest], Mapping[str, Value]] = _no_attributes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
