@@ -1,19 +1,21 @@
 """What AWS Lambda calls: one function for each kind of event, all of them around the one choke point `entry.serve`.
 
 A deployment names one of them as the handler of a function: `keyrung_verifier.handler.http` behind a function URL or
-an HTTP API, `direct` for applications that invoke it. `KEYRUNG_CONFIG` names the deployment document in S3. For events
-that carry no caller, `KEYRUNG_PRINCIPAL` names the IAM role of the one application that may invoke the function.
+an HTTP API, `direct` for applications that invoke it, `archive` for the stream of the store. `KEYRUNG_CONFIG` names the
+deployment document in S3. For events that carry no caller, `KEYRUNG_PRINCIPAL` names the IAM role of the one
+application that may invoke the function.
 """
 
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Protocol
+from typing import Any, Protocol
 
 from keyrung_verifier import entry
+from keyrung_verifier.aws.archiver import Archiver
 from keyrung_verifier.aws.clients import AwsClients
 from keyrung_verifier.aws.deployed import DeployedVerifier, DeploymentDocument
 from keyrung_verifier.entry import Reply, WebRequest
@@ -28,6 +30,7 @@ from keyrung_verifier.service import Verifier
 from keyrung_verifier.system import SystemClock, SystemRandom
 
 PRINCIPAL_VARIABLE = "KEYRUNG_PRINCIPAL"
+NAME_VARIABLE = "AWS_LAMBDA_FUNCTION_NAME"
 # The end of a function's time that is kept for the answer.
 ANSWER_SECONDS = 0.5
 # Where the platform puts the X-Ray header of each call.
@@ -70,6 +73,7 @@ class Function:
         principal: The caller of events that carry none.
         end_at: Is told with each call when its time is over, on `time.monotonic`.
         write: Takes the log's lines.
+        name: Of the function, for the log.
         clock: Dates them.
         random: Names refusals that no verifier stands behind.
     """
@@ -81,18 +85,19 @@ class Function:
         principal: str | None,
         end_at: Callable[[float], None],
         write: Callable[[str], object],
+        name: str,
         clock: Clock,
         random: Random,
     ) -> None:
         self._verifier, self._principal, self._end_at = verifier, principal, end_at
-        self._write, self._clock, self._random = write, clock, random
+        self._write, self._name, self._clock, self._random = write, name, clock, random
         self._cold = True
 
     def call(self, shell: Shell, event: object, context: LambdaContext) -> dict[str, object]:
         """Return the answer to an event, and write its line."""
         began = time.monotonic()
+        self._end_at(_end_seconds(context))
         request: WebRequest | None
-        self._end_at(began + context.get_remaining_time_in_millis() / 1000 - ANSWER_SECONDS)
         try:
             request = self._read(shell, event)
         except MalformedRequestError as error:
@@ -100,6 +105,7 @@ class Function:
         else:
             reply = self._reply(request)
         served = Served(
+            function=self._name,
             operation="other" if request is None else operation_of(request.method, request.path),
             reply=reply,
             duration_ms=(time.monotonic() - began) * 1000,
@@ -124,21 +130,50 @@ class Function:
         return entry.serve(verifier, request)
 
 
+class _Platform:
+    """What both kinds of function of a process have from its environment."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self.clock, self.random = SystemClock(), SystemRandom()
+        self.clients = AwsClients(environment, clock=self.clock, random=self.random)
+        self.document = DeploymentDocument(environment, self.clients, clock=self.clock)
+        self.name = environment.get(NAME_VARIABLE, "")
+        named = environment.get(PRINCIPAL_VARIABLE)
+        self.principal = configured_principal(named) if named else None
+
+
+@cache
+def _platform() -> _Platform:
+    """Return this process's platform; raises `ConfigurationError` if its environment makes no sense."""
+    return _Platform(os.environ)
+
+
 @cache
 def _function() -> Function:
-    """Return this process's function; raises `ConfigurationError` if its environment makes no sense."""
-    clock, random = SystemClock(), SystemRandom()
-    clients = AwsClients(os.environ, clock=clock, random=random)
-    document = DeploymentDocument(os.environ, clients, clock=clock)
-    named = os.environ.get(PRINCIPAL_VARIABLE)
+    platform = _platform()
+    deployed = DeployedVerifier(platform.document, platform.clients, clock=platform.clock, random=platform.random)
     return Function(
-        verifier=DeployedVerifier(document, clients, clock=clock, random=random).current,
-        principal=configured_principal(named) if named else None,
-        end_at=clients.end_at,
+        verifier=deployed.current,
+        principal=platform.principal,
+        end_at=platform.clients.end_at,
         write=sys.stdout.write,
-        clock=clock,
-        random=random,
+        name=platform.name,
+        clock=platform.clock,
+        random=platform.random,
     )
+
+
+@cache
+def _archiver() -> Archiver:
+    platform = _platform()
+    return Archiver(
+        platform.document, platform.clients, clock=platform.clock, write=sys.stdout.write, name=platform.name
+    )
+
+
+def _end_seconds(context: LambdaContext) -> float:
+    """Return when the work of a call is to end, on `time.monotonic`."""
+    return time.monotonic() + context.get_remaining_time_in_millis() / 1000 - ANSWER_SECONDS
 
 
 def http(event: object, context: LambdaContext) -> dict[str, object]:
@@ -149,3 +184,9 @@ def http(event: object, context: LambdaContext) -> dict[str, object]:
 def direct(event: object, context: LambdaContext) -> dict[str, object]:
     """Answer a direct invocation."""
     return _function().call(DIRECT, event, context)
+
+
+def archive(event: Mapping[str, Any], context: LambdaContext) -> dict[str, object]:
+    """Archive a batch of the store's stream."""
+    _platform().clients.end_at(_end_seconds(context))
+    return _archiver().archive(event)

@@ -1,18 +1,17 @@
 """One line of JSON for each request: what was asked, how it ended, how long it took; the same line carries the metrics.
 
-The metrics are in the Embedded Metric Format of CloudWatch, which takes them out of the log without a call. The members
-are a closed list, and what comes from outside is written only if it has exactly the form that it should have.
+The members are a closed list, and what comes from outside is written only if it has exactly the form that it should
+have.
 """
 
-import json
 import re
 from dataclasses import dataclass
 from datetime import datetime
 
 from keyrung_verifier import paths
 from keyrung_verifier.entry import Reply
+from keyrung_verifier.metrics import Metric, metric_line
 
-NAMESPACE = "Keyrung"
 # W3C Trace Context (level 1), section 3.2; version 00 has exactly these parts.
 _TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII)
 # X-Ray's tracing header (X-Ray developer guide); Lambda appends more members than these three.
@@ -34,6 +33,7 @@ class Served:
     """A request that was answered.
 
     Attributes:
+        function: The name of the function.
         operation: See `operation_of`.
         request_id: The platform's name for the call.
         xray_header: What the platform says for tracing.
@@ -41,6 +41,7 @@ class Served:
         cold: Whether it was the first of its process.
     """
 
+    function: str
     operation: str
     reply: Reply
     duration_ms: float
@@ -61,28 +62,10 @@ def line_of(served: Served, *, now: datetime) -> str:
     """Return the line, without a line feed."""
     reply = served.reply
     failed = reply.error is not None
-    metrics = {
-        "Requests": 1,
-        "StepUps": int(served.operation == "respond" and not failed),
-        "Refusals": int(failed),
-        "Latency": round(served.duration_ms, 3),
-    }
-    units = dict.fromkeys(metrics, "Count") | {"Latency": "Milliseconds"}
-    # The sum of all, each operation, and each way of being refused.
-    dimensions = [[], ["operation"], *([["error"]] if failed else [])]
     members = {
-        "_aws": {
-            "Timestamp": int(now.timestamp() * 1000),
-            "CloudWatchMetrics": [
-                {
-                    "Namespace": NAMESPACE,
-                    "Dimensions": dimensions,
-                    "Metrics": [{"Name": name, "Unit": units[name]} for name in metrics],
-                }
-            ],
-        },
         "level": "ERROR" if reply.status >= 500 else "INFO",  # noqa: PLR2004 - RFC 9110 section 15.6
         "message": "request",
+        "function": served.function,
         "operation": served.operation,
         "status": reply.status,
         "error": reply.error,
@@ -91,9 +74,15 @@ def line_of(served: Served, *, now: datetime) -> str:
         "xray_trace_id": _xray(served.xray_header),
         "traceparent": _exact(_TRACEPARENT, served.traceparent),
         "cold_start": served.cold,
-        **metrics,
     }
-    return json.dumps({name: value for name, value in members.items() if value is not None}, separators=(",", ":"))
+    metrics = [
+        Metric(name="Requests", unit="Count", value=1),
+        Metric(name="StepUps", unit="Count", value=int(served.operation == "respond" and not failed)),
+        Metric(name="Refusals", unit="Count", value=int(failed)),
+        Metric(name="Latency", unit="Milliseconds", value=round(served.duration_ms, 3)),
+    ]
+    by = ["operation", *(["error"] if failed else [])]
+    return metric_line(members, metrics, dimensions=[["function"], *(["function", name] for name in by)], now=now)
 
 
 def _exact(form: re.Pattern[str], text: str | None) -> str | None:

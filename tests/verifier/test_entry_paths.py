@@ -38,6 +38,7 @@ def answer(
         principal=principal,
         end_at=lambda _end_seconds: None,
         write=lambda _line: None,
+        name="verifier",
         clock=SettableClock(),
         random=SystemRandom(),
     )

@@ -14,12 +14,13 @@ from keyrung_infra.components.key_policy import through_service
 from keyrung_infra.components.policy_document import Statement
 from keyrung_infra.components.private_bucket import PrivateBucket, PrivateBucketArgs, written_only_by
 from keyrung_infra.errors import InfraError
+from keyrung_verifier.aws.s3 import Bucket
 
 _BATCH_SIZE = 100
 _BATCH_SECONDS = 1  # an object of the archive holds what came in this time
 _DEAD_LETTER_SECONDS = 14 * 24 * 3600  # the longest that SQS keeps a message
 _TIMEOUT_SECONDS = 60
-ARCHIVE_ACTIONS = ("s3:PutObject", "s3:PutObjectRetention")  # with each object goes the time of its lock
+ARCHIVE_ACTIONS = tuple(sorted(Bucket.PUT_ACTIONS))  # the bucket's default retention locks each object
 LONGEST_DAYS = 36_500  # of a default retention in S3
 
 

@@ -10,7 +10,7 @@ import pulumi_aws as aws
 from keyrung_infra.components.account import Account
 from keyrung_infra.components.policy_document import Statement, policy_document
 from keyrung_verifier.errors import UnavailableError
-from keyrung_verifier.request_log import NAMESPACE
+from keyrung_verifier.metrics import NAMESPACE
 
 _PERIOD_SECONDS = 60
 
@@ -192,15 +192,22 @@ def _watched(args: WatchArgs) -> list[_Alarm]:
             meaning="KMS, DynamoDB or the policy is out of the verifier's reach, which refuses for as long.",
             namespace=NAMESPACE,
             metric="Refusals",
-            dimensions={"error": UnavailableError.error},
+            dimensions={"function": args.verifier, "error": UnavailableError.error},
         ),
         _Alarm(
             name="many-refusals",
             meaning="Many requests are refused: somebody tries things out, or an application is broken.",
             namespace=NAMESPACE,
             metric="Refusals",
-            dimensions={},
+            dimensions={"function": args.verifier},
             threshold=args.refusals_per_minute,
+        ),
+        _Alarm(
+            name="log-altered",
+            meaning="Somebody changed or removed lines of the audit log in the table; the archive has them still.",
+            namespace=NAMESPACE,
+            metric="AlteredLines",
+            dimensions={"function": args.archiver},
         ),
     ]
     if args.api_id is not None:

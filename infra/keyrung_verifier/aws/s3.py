@@ -1,4 +1,4 @@
-"""Objects in S3: read when they changed, and written once under a lock that nobody can lift.
+"""Objects in S3: read when they changed, and written once.
 
 The bucket stands in the path: a bucket's name may have dots, which no certificate for host names covers.
 """
@@ -7,7 +7,6 @@ import base64
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import ClassVar
 from urllib.parse import quote
 
@@ -31,7 +30,7 @@ class Bucket:
     """One bucket in the client's region."""
 
     GET_ACTIONS: ClassVar[frozenset[str]] = frozenset({"s3:GetObject"})
-    PUT_LOCKED_ACTIONS: ClassVar[frozenset[str]] = frozenset({"s3:PutObject", "s3:PutObjectRetention"})
+    PUT_ACTIONS: ClassVar[frozenset[str]] = frozenset({"s3:PutObject"})
 
     def __init__(self, client: AwsClient, name: str) -> None:
         self._client = client
@@ -48,17 +47,15 @@ class Bucket:
             raise
         return StoredObject(body=response.body, etag=response.headers.get("etag", ""))
 
-    def put_locked(self, key: str, body: bytes, *, retain_until: datetime) -> None:
-        """Write an object that nobody can change or remove before that time; one of this name stays as it is.
+    def put_once(self, key: str, body: bytes) -> None:
+        """Write an object; one of this name stays as it is. How long it is locked is the bucket's own setting.
 
         Raises:
             AwsError: It was not written.
         """
         headers = {
             "if-none-match": "*",
-            "x-amz-object-lock-mode": "COMPLIANCE",
-            "x-amz-object-lock-retain-until-date": retain_until.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-            # Required where a lock is set (PutObject in the S3 API Reference).
+            # Required where objects are locked (PutObject in the S3 API Reference).
             "x-amz-sdk-checksum-algorithm": "SHA256",
             "x-amz-checksum-sha256": base64.b64encode(hashlib.sha256(body).digest()).decode("ascii"),
         }

@@ -287,16 +287,18 @@ def test_what_goes_wrong_is_told_and_shown() -> None:
         "store-writes-throttled",
         "out-of-reach",
         "many-refusals",
+        "log-altered",
         "api-errors",
     }
     reply = Reply(status=503, body=b"", error=UnavailableError.error)
-    line = json.loads(line_of(Served(operation="evaluate", reply=reply, duration_ms=1, cold=False), now=_NOW))
+    served = Served(function="verifier", operation="evaluate", reply=reply, duration_ms=1, cold=False)
+    line = json.loads(line_of(served, now=_NOW))
     (metrics,) = line["_aws"]["CloudWatchMetrics"]
-    for name, dimensions in (("out-of-reach", ["error"]), ("many-refusals", [])):
+    for name, dimensions in (("out-of-reach", ["function", "error"]), ("many-refusals", ["function"])):
         assert list(alarms[name]["dimensions"]) == dimensions
         assert dimensions in metrics["Dimensions"]
         assert (alarms[name]["namespace"], alarms[name]["metricName"]) == (metrics["Namespace"], "Refusals")
-    assert alarms["out-of-reach"]["dimensions"] == {"error": line["error"]}
+    assert alarms["out-of-reach"]["dimensions"]["error"] == line["error"]
     assert all(alarm["alarmActions"] and alarm["alarmDescription"] for alarm in alarms.values())
     assert (alarms["verifier-slow"]["extendedStatistic"], alarms["verifier-slow"]["threshold"]) == ("p99", 900)
     assert alarms["archiver-late"]["threshold"] == 60_000

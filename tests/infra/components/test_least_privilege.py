@@ -39,7 +39,7 @@ _CALLED = {
         *_LOGGING,
         *KmsSigner.ACTIONS,
         *Bucket.GET_ACTIONS,
-        *Bucket.PUT_LOCKED_ACTIONS,
+        *Bucket.PUT_ACTIONS,
         *("dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator", "dynamodb:ListStreams"),
         *("kms:Decrypt", "kms:GenerateDataKey", "sqs:SendMessage"),
     },
