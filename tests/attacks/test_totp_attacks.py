@@ -1,8 +1,12 @@
 """What somebody may try with one-time codes: reuse, spelling, guessing, going round the limits."""
 
-import pytest
-from support.verifier import Totp, World, at_once
+from datetime import timedelta
+from hmac import compare_digest
 
+import pytest
+from support.verifier import TOKEN_FACTOR, Totp, World, at_once
+
+from keyrung_verifier.factors import FACTORS
 from keyrung_verifier.limits import FAILURE_DELAYS_SECONDS, MAX_FAILURES
 
 # Digits that int() and \d take and that are not ASCII.
@@ -240,3 +244,39 @@ def _fail(world: World, totp: Totp, count: int, *, subject: str = "alice") -> No
         if number:
             world.clock.advance(FAILURE_DELAYS_SECONDS[number - 1])
         assert _try(world, _wrong(world, totp), subject=subject) == "wrong_code"
+
+
+@pytest.mark.parametrize("steps", [-1, 0, 1, 2])
+def test_every_code_that_could_fit_is_compared_and_each_in_constant_time(
+    world: World, monkeypatch: pytest.MonkeyPatch, steps: int
+) -> None:
+    first, _ = world.enrol_totp(), world.enrol_totp()
+    compared: list[tuple[str, str]] = []
+
+    def compare(one: str, other: str) -> bool:
+        compared.append((one, other))
+        return compare_digest(one, other)
+
+    monkeypatch.setattr("keyrung_verifier.factors.totp.hmac.compare_digest", compare)
+    code = first.code(world.clock.now(), steps=steps)
+    world.respond_code(world.challenge_id(), code)
+
+    # Two authenticators, three steps each, whichever fits and whether one fits at all.
+    assert [other for _, other in compared if other == code] == [code] * 6
+
+
+def test_time_comes_from_the_server_alone(world: World) -> None:
+    totp = world.enrol_totp()
+    challenge_id = world.challenge_id(time="2026-11-25T13:00:00Z")
+    later = totp.code(world.clock.now() + timedelta(hours=1))
+
+    assert world.respond_code(challenge_id, later).status == 403
+    for stated in ({"time": 3600}, {"step": 120}, {"now": "2026-11-25T13:00:00Z"}):
+        assert world.respond(challenge_id, {"factor": "otp", "code": later} | stated).status == 400
+
+
+def test_the_factors_are_the_listed_ones_and_none_counts_events(world: World) -> None:
+    assert set(FACTORS) == {"otp", TOKEN_FACTOR}
+    world.enrol_totp()
+    for name in ("hotp", "sms", "email", "webauthn", ""):
+        assert world.respond(world.challenge_id(), {"factor": name, "code": "000000"}).status == 400

@@ -401,9 +401,17 @@ def respond_many(folder: Path, challenge_id: str, code: str, count: int) -> list
     return statuses
 
 
-def spend_many(folder: Path, assertion: str, count: int) -> list[int]:
+def respond_each(folder: Path, challenge_ids: Sequence[str], code: str) -> list[int]:
+    """Answer each challenge with the same code, as a process of its own would."""
+    world = World(folder)
+    statuses = [world.respond_code(challenge_id, code).status for challenge_id in challenge_ids]
+    world.close()
+    return statuses
+
+
+def spend_many(folder: Path, assertion: str, count: int, **asked: Any) -> list[int]:
     """Spend that many times, as a process of its own would."""
     world = World(folder)
-    statuses = [world.spend(assertion).status for _ in range(count)]
+    statuses = [world.spend(assertion, **asked).status for _ in range(count)]
     world.close()
     return statuses

@@ -110,6 +110,15 @@ class Protocol(ProtocolDriver):
         if again:
             self.send_answer(again, given)
 
+    @rule(question=questions, seconds=st.sampled_from([CHALLENGE_SECONDS - 1, CHALLENGE_SECONDS]))
+    def answer_late(self, question: Question, seconds: int) -> None:
+        """Answer rightly, within the last second of a challenge or just after it."""
+        asked = self.have_asked(question)
+        self.set_clock_by(seconds)
+        given = self.make_answer(asked, TOKEN_FACTOR) if asked else None
+        if asked and given:
+            self.send_answer(asked, given)
+
     @rule(answer=back, other=back, at=st.integers(0, 200))
     def tamper_with_an_answer(self, answer: int, other: int, at: int) -> None:
         """Change one character of an answer, or give it to another credential, origin or factor."""
