@@ -14,6 +14,8 @@ from keyrung_audit.errors import NotCanonicalError, RecordError
 FORMAT_VERSION = 1
 GENESIS_EVENT = "log.opened"
 HAND_OVER_EVENT = "audit-key.handed-over"
+# Stands for refusals that have no record of their own: its detail says how many of each event and reason, and when.
+COUNTED_EVENT = "refusals.counted"
 GENESIS_PREV = "0" * 64
 # A record is a few hundred bytes; its attributes come from a request body that the verifier bounds far below this.
 MAX_LINE_BYTES = 256 * 1024
@@ -42,6 +44,7 @@ LIFECYCLE_EVENTS = frozenset(
 EVENTS = LIFECYCLE_EVENTS | {
     GENESIS_EVENT,
     HAND_OVER_EVENT,
+    COUNTED_EVENT,
     "policy.loaded",
     "policy.refused",
     "credential.added",
@@ -61,6 +64,8 @@ EVENTS = LIFECYCLE_EVENTS | {
 OUTCOMES = frozenset({"allow", "step_up", "deny", "success", "refused"})
 
 _HEX_SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
+_COUNT = re.compile(r"[1-9][0-9]{0,15}", re.ASCII)
+_REASON = re.compile(r"[a-z0-9_-]{1,64}", re.ASCII)
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII)
 
 
@@ -128,6 +133,21 @@ def parse_record(line: bytes) -> Record:
         key=_key_use(value["key"]),
         detail=value["detail"] if isinstance(value["detail"], dict) else {},
     )
+
+
+def counted_refusals(record: Record) -> int | None:
+    """Return how many refusals a record stands for, or None where its detail does not have that form."""
+    counts = {kind: count for kind, count in record.detail.items() if kind not in {"since", "until"}}
+    times = record.detail.get("since"), record.detail.get("until")
+    if not counts or not all(map(_is_time, times)) or not all(map(_is_kind, counts)):
+        return None
+    numbers = [int(count) for count in counts.values() if isinstance(count, str) and _COUNT.fullmatch(count)]
+    return sum(numbers) if len(numbers) == len(counts) else None
+
+
+def _is_kind(text: str) -> bool:
+    event, _, reason = text.partition(" ")
+    return event in EVENTS and _REASON.fullmatch(reason) is not None
 
 
 def parse_time(text: str) -> datetime | None:

@@ -42,6 +42,7 @@ class Report:
     key_generations_count: int
     findings: tuple[Finding, ...]
     notes: tuple[Finding, ...]
+    counted_refusals_count: int = 0  # refusals without a record of their own, which another record counts
 
     @property
     def ok(self) -> bool:
@@ -61,6 +62,7 @@ class Report:
             "format": REPORT_FORMAT,
             "ok": self.ok,
             "records": self.records_count,
+            "counted_refusals": self.counted_refusals_count,
             "checkpoints": self.checkpoints_count,
             "first_time": self.first_time,
             "last_time": self.last_time,

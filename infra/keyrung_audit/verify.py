@@ -11,7 +11,7 @@ from keyrung_audit.errors import CheckpointError, PublicKeyError, RecordError
 from keyrung_audit.handover import HandOver, hand_over, trusted_keys
 from keyrung_audit.keys import PublicKey
 from keyrung_audit.pair import KeyHistory, pair_finding
-from keyrung_audit.record import GENESIS_EVENT, Record, digest, is_sha256, parse_record
+from keyrung_audit.record import COUNTED_EVENT, GENESIS_EVENT, Record, counted_refusals, digest, is_sha256, parse_record
 from keyrung_audit.report import Finding, Report
 
 _GENESIS_DETAIL_MEMBERS = {"audit_key", "salt"}
@@ -56,6 +56,7 @@ def verify(lines: Iterable[bytes], checkpoints: Iterable[bytes], keys: Sequence[
         head_seq=None if head is None else head.seq,
         head=None if head is None else head.digest,
         signed_seq=signed_seq,
+        counted_refusals_count=reading.counted_refusals_count,
         key_generations_count=len(reading.history),
         findings=tuple(sorted(findings, key=_place)),
         notes=tuple(reading.notes + _late_checkpoints(good)),
@@ -73,6 +74,7 @@ class _Reading:
         self.notes: list[Finding] = []
         self.history = KeyHistory()
         self.shard: str | None = None
+        self.counted_refusals_count = 0
         self.first_time: str | None = None
         self.last_time: str | None = None
 
@@ -86,6 +88,7 @@ class _Reading:
         self.entries.append(Entry(line=number, digest=digest(line), seq=record.seq, prev=record.prev))
         self._check_genesis(record, number)
         self._take_hand_over(record, number)
+        self._take_counted(record, number)
         self._check_shard(record, number)
         self._note_time(record, number)
         finding = pair_finding(self.history, record, number)
@@ -118,6 +121,15 @@ class _Reading:
             return
         if found is not None:
             self.hand_overs.append(found)
+
+    def _take_counted(self, record: Record, number: int) -> None:
+        if record.event != COUNTED_EVENT:
+            return
+        count = counted_refusals(record)
+        if count is None:
+            self._find("bad-count", "its detail must be two times and a number for each kind", record, number)
+        else:
+            self.counted_refusals_count += count
 
     def _check_shard(self, record: Record, number: int) -> None:
         self.shard = record.shard if self.shard is None else self.shard

@@ -100,6 +100,7 @@ def _living_challenge(core: Core, call: Call, challenge_id: str) -> Challenge:
     stored = core.store.challenge(challenge_hash)
     if stored is None:
         raise ChallengeRefusedError("unknown")
+    call.by_anybody = False
     challenge = from_stored(stored.content, challenge_hash=challenge_hash)
     if challenge is None:
         raise ChallengeRefusedError("altered")

@@ -7,8 +7,6 @@ ids as hashes. Signed checkpoints say in a second file what the log ended in.
 
 import hashlib
 import hmac
-import logging
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -16,11 +14,12 @@ from keyrung_policies.canonical import canonical_bytes, canonical_record
 from keyrung_policies.model import Value
 from keyrung_verifier.audit_end import LogEnd, genesis_detail, utc_text
 from keyrung_verifier.audit_line import Line
+from keyrung_verifier.checkpoint_schedule import CheckpointSchedule
 from keyrung_verifier.checkpoints import CheckpointFile
-from keyrung_verifier.errors import AuditTailError, SigningFailedError
+from keyrung_verifier.errors import AuditTailError, AuditUnsignedError
 from keyrung_verifier.generations import SigningLine
 from keyrung_verifier.key_events import KeyEvent, parse_key_event
-from keyrung_verifier.limits import CHECKPOINT_RECORDS, CHECKPOINT_RETRY_SECONDS, CHECKPOINT_SECONDS
+from keyrung_verifier.limits import CHECKPOINT_RECORDS, CHECKPOINT_SECONDS
 from keyrung_verifier.protocols import Clock, Random, Signer
 from keyrung_verifier.store.protocol import (
     ConditionFailedError,
@@ -35,7 +34,6 @@ FORMAT_VERSION = 1
 SALT_BYTES = 32
 # Marks that are never forgotten: 9999-12-31, the last moment a datetime can say.
 FOREVER_SECONDS = 253402300799
-_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,18 +111,18 @@ class AuditWriter:
         self._store = store
         self._signers = signers
         self._checkpoints = checkpoints
-        self._end = (
-            None if checkpoints is None else LogEnd(store=store, signers=signers, checkpoints=checkpoints, clock=clock)
-        )
         self._clock = clock
         self._random = random
-        self._checkpoint_records = checkpoint_records
-        self._checkpoint_seconds = checkpoint_seconds
-        self._lock = threading.Lock()
         self._salt: bytes | None = None
-        self._head_seq = self._signed_seq = -1
-        self._signed_at_seconds = clock.now().timestamp()
-        self._retry_at_seconds = 0.0
+        self._schedule: CheckpointSchedule | None = None
+        if checkpoints is not None:
+            self._schedule = CheckpointSchedule(
+                LogEnd(store=store, signers=signers, checkpoints=checkpoints, clock=clock),
+                hand_over=self._append_hand_over,
+                clock=clock,
+                records=checkpoint_records,
+                seconds=checkpoint_seconds,
+            )
 
     def open(self) -> None:
         """Start every chain of the log with its genesis record, or go on with those that are there.
@@ -146,16 +144,22 @@ class AuditWriter:
             line = self._store.audit_line(first, last.seq)
             if line is None or hashlib.sha256(line).hexdigest() != last.head:
                 raise AuditTailError("the audit log is not the one that was signed last; run `keyrung audit verify`")
-            self._signed_seq = last.seq
+            if self._schedule is not None:
+                self._schedule.known_signed(last.seq)
 
     def commit(self, entries: Sequence[Entry], writes: Sequence[Write] = ()) -> None:
         """Do the writes and append the records, durably, or nothing.
 
         Raises:
             ConditionFailedError: A condition did not hold.
-            StoreError: The store cannot do it now, or the log's end was changed.
+            StoreError: The store cannot do it now, the log's end was changed, or its records wait for a signature for
+                too long.
         """
-        self._head_seq = self._store.commit(writes, [self._builder(entry) for entry in entries]).seq
+        if self._schedule is not None and self._schedule.waits_too_long():
+            self.checkpoint_if_due()
+            if self._schedule.waits_too_long():
+                raise AuditUnsignedError("the audit log waits for a signature; bring the audit key within reach")
+        self._append(entries, writes)
         self.checkpoint_if_due()
 
     def append_key_event(self, event: Mapping[str, object]) -> bool:
@@ -183,9 +187,10 @@ class AuditWriter:
         )
         mark = ConsumeOnce(kind="key-event", key=step.event_id, keep_until_seconds=FOREVER_SECONDS)
         try:
-            self.commit([entry], [mark])
+            self._append([entry], [mark])  # always: what happened to the audit key has to come before its next use
         except ConditionFailedError:
             return False
+        self.checkpoint_if_due()
         return True
 
     def derived_key(self, label: str) -> bytes:
@@ -207,39 +212,25 @@ class AuditWriter:
             SigningFailedError: The audit key gave no good signature.
             OSError: The second place cannot be written.
         """
-        if self._end is not None:
-            with self._lock:
-                self._sign_head(self._end)
+        if self._schedule is not None:
+            self._schedule.sign()
 
     def checkpoint_if_due(self) -> None:
         """Sign a checkpoint when enough records or time have passed; a failure is logged and tried again.
 
         The records are durable already, so an audit key out of reach does not stop the answers they belong to.
         """
-        if self._end is None:
-            return
-        waiting = self._head_seq - self._signed_seq
-        now_seconds = self._clock.now().timestamp()
-        by_time = waiting > 0 and now_seconds - self._signed_at_seconds >= self._checkpoint_seconds
-        if not (waiting >= self._checkpoint_records or by_time) or now_seconds < self._retry_at_seconds:
-            return
-        if not self._lock.acquire(blocking=False):
-            return  # another thread is at it
-        try:
-            self._sign_head(self._end)
-        except (SigningFailedError, OSError) as error:
-            self._retry_at_seconds = now_seconds + CHECKPOINT_RETRY_SECONDS
-            _LOG.warning("no audit checkpoint was written: %s", error)
-        finally:
-            self._lock.release()
+        if self._schedule is not None:
+            self._schedule.sign_if_due()
 
-    def _sign_head(self, end: LogEnd) -> None:
-        signed_seq = end.sign(self._commit_hand_over)
-        if signed_seq is not None:
-            self._signed_seq, self._signed_at_seconds = signed_seq, self._clock.now().timestamp()
+    def _append(self, entries: Sequence[Entry], writes: Sequence[Write]) -> None:
+        tail = self._store.commit(writes, [self._builder(entry) for entry in entries])
+        if self._schedule is not None:
+            self._schedule.appended(tail.seq)
 
-    def _commit_hand_over(self, detail: Mapping[str, str]) -> None:
-        self.commit([Entry(event="audit-key.handed-over", outcome="success", actor="keyrung", detail=detail)])
+    def _append_hand_over(self, detail: Mapping[str, str]) -> None:
+        # Always: without it a later generation of the audit key could not sign what waits for it.
+        self._append([Entry(event="audit-key.handed-over", outcome="success", actor="keyrung", detail=detail)], [])
 
     def _write_genesis(self, shard: str) -> None:
         signer, shards = self._signers.current(), self._store.audit_shards

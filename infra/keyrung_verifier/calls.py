@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 from keyrung_verifier.audit_writer import AuditWriter, Entry
 from keyrung_verifier.errors import RefusedError, StoreError, UnavailableError, UnexpectedError
 from keyrung_verifier.limits import TOKEN_ID_BYTES
-from keyrung_verifier.protocols import Random
+from keyrung_verifier.protocols import Clock, Random
+from keyrung_verifier.sampling import RefusalSampler
 from keyrung_verifier.store.protocol import ConditionFailedError, CountFailure, Write
 
 _LOG = logging.getLogger(__name__)
@@ -23,12 +24,15 @@ class Call:
         facts: Members of the call's `Entry`.
         marks: Writes that go with the record however the call ends.
         penalties: Writes that go with the record if the call is refused.
+        by_anybody: Whether anybody can cause a refusal of this call, as long as nothing that the verifier knows is
+            concerned; such refusals are sampled.
     """
 
     facts: dict[str, Any] = field(repr=False)
     correlation_id: str
     marks: Sequence[Write] = ()
     penalties: Sequence[Write] = ()
+    by_anybody: bool = False
 
     def learn(self, **facts: object) -> None:
         """Keep facts for the record."""
@@ -42,9 +46,10 @@ class Call:
 class CallRunner:
     """Runs calls: gives each a correlation id, and turns every way of failing into a recorded refusal."""
 
-    def __init__(self, *, audit: AuditWriter, random: Random) -> None:
+    def __init__(self, *, audit: AuditWriter, clock: Clock, random: Random) -> None:
         self._audit = audit
         self._random = random
+        self.sampler = RefusalSampler(audit=audit, clock=clock)
 
     def new_correlation_id(self) -> str:
         """Return the name of a call."""
@@ -58,7 +63,7 @@ class CallRunner:
         """
         correlation_id = self.new_correlation_id()
         facts = {"event": event, "actor": actor, "correlation_id": correlation_id}
-        call = Call(facts=facts, correlation_id=correlation_id)
+        call = Call(facts=facts, correlation_id=correlation_id, by_anybody=actor is None)
         try:
             return work(call)
         except RefusedError as error:
@@ -77,7 +82,8 @@ class CallRunner:
 
     def _refuse(self, call: Call, reason: str) -> None:
         try:
-            self._commit_refusal(call, reason)
+            if not (call.by_anybody and self.sampler.takes(call.facts["event"], reason)):
+                self._commit_refusal(call, reason)
         except StoreError as error:
             _LOG.error("call %s: the store failed: %s", call.correlation_id, error)
             raise UnavailableError("store", correlation_id=call.correlation_id) from error

@@ -183,6 +183,10 @@ class StoreUnavailableError(StoreError):
     """The store cannot be read or written now; nothing of the unit was kept."""
 
 
+class AuditUnsignedError(StoreError):
+    """Too much of the audit log waits for a signature; nothing is recorded before its key is within reach again."""
+
+
 class AuditTailError(StoreError):
     """The end of the audit log is not what was written last; appending would hide it.
 

@@ -70,3 +70,10 @@ CHECKPOINT_RECORDS = 100
 CHECKPOINT_SECONDS = 60
 # Wait after a checkpoint that could not be signed or written, so that a dead audit key does not slow every answer.
 CHECKPOINT_RETRY_SECONDS = 10
+# How long records may wait for a signature: time to open a sealed vault again. After that nothing is answered, since an
+# intruder who keeps the audit key out of reach could rewrite all that waits.
+MAX_UNSIGNED_SECONDS = 15 * 60
+
+# Of the refusals of one kind that anybody can cause, so many are recorded whole in so much time; others are counted.
+SAMPLED_WHOLE = 10
+SAMPLING_SECONDS = 60

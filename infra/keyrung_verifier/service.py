@@ -63,7 +63,7 @@ class Verifier:
             random=random,
         )
         self._callers = CallerRegistry(settings.clients)
-        self._runner = CallRunner(audit=audit, random=random)
+        self._runner = CallRunner(audit=audit, clock=clock, random=random)
 
     def start(self, *, key_events: Iterable[Mapping[str, object]] = ()) -> None:
         """Open the audit log, take in what happened to keys, record that this process serves, and sign a checkpoint.
@@ -83,12 +83,17 @@ class Verifier:
         self.maintain()
 
     def stop(self) -> None:
-        """Record that this process ends, and sign a checkpoint."""
+        """Record what was only counted and that this process ends, and sign a checkpoint."""
+        self._runner.sampler.tell()
         self._record_life("verifier.stopped")
 
     def maintain(self) -> None:
-        """Forget what is over and sign a checkpoint when one is due; a shell calls this every few seconds."""
+        """Forget what is over, record what was only counted, and sign a checkpoint when one is due.
+
+        A shell calls this every few seconds.
+        """
         self._core.store.housekeep(self._core.now_seconds())
+        self._runner.sampler.tell_if_over()
         self._core.audit.checkpoint_if_due()
 
     def authenticate(self, authorization: str | None, principal: str | None = None) -> Caller:

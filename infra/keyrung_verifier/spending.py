@@ -32,7 +32,9 @@ def spend(core: Core, call: Call, caller: Caller, body: bytes) -> models.Asserti
     asked = read_body(body, models.SpendRequest)
     session = required_session(call, asked)
     call.learn(subject_id=asked.subject.id, action=asked.action.name)
+    call.by_anybody = True  # what an application hands on may be made up
     claims = _verified(core, asked.assertion, caller)
+    call.by_anybody = False
     request_digest = digest_of(asked.request, claims.bind)
     call.learn(jti=claims.jti, request_digest=request_digest)
     _check_binding(claims, asked, session, request_digest)

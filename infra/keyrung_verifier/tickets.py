@@ -52,7 +52,7 @@ class Tickets:
         self._clock = clock
         self._random = random
         self._operator = operator
-        self._runner = CallRunner(audit=audit, random=random)
+        self._runner = CallRunner(audit=audit, clock=clock, random=random)
 
     def order(self, subject_id: str) -> TicketOrder:
         """Return a ticket with a new secret, not issued yet."""
@@ -119,6 +119,7 @@ class Tickets:
         found = self._store.ticket(hash_id(secret))
         if found is None:
             raise TicketRefusedError("unknown")
+        call.by_anybody = False
         call.learn(subject_id=found.subject_id, factor=found.factor, credential_id=found.ticket_id)
         redeem = RedeemTicket(ticket_hash=found.ticket_hash, now_seconds=self._now_seconds())
         try:
