@@ -1,5 +1,6 @@
-"""Whatever breaks between a guarded Lambda function and the verifier, the request does not pass, in bounded time."""
+"""Whatever breaks on the network between a guard and the verifier, the request does not pass, in bounded time."""
 
+import asyncio
 import json
 import re
 import socket
@@ -11,14 +12,16 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
-from support.guarded import guard_of
+from support.guarded import Recorder, guard_of
 from support.lambda_events import http_event
 from support.tls_server import make_certificates
 from support.verifier import World
 
-from keyrung_verifier.guard import aws_lambda
-from keyrung_verifier.guard.aws_lambda import Session, guarded
+from keyrung_verifier.guard import asgi, aws_lambda
+from keyrung_verifier.guard.asgi import Guard, Session, StepUpGuard, verifier_client
+from keyrung_verifier.guard.aws_lambda import guarded
 
 ALLOW = json.dumps({"decision": True, "context": {"outcome": "allow", "policy_digest": "d"}}).encode()
 Behave = Callable[[ssl.SSLSocket], None]
@@ -64,7 +67,7 @@ def request_on(connection: ssl.SSLSocket) -> tuple[bytes, bytes]:
     while b"\r\n\r\n" not in data and (piece := connection.recv(65536)):
         data += piece
     head, _, body = data.partition(b"\r\n\r\n")
-    (length,) = re.findall(rb"content-length: (\d+)", head) or [b"0"]
+    (length,) = re.findall(rb"(?i)content-length: (\d+)", head) or [b"0"]
     while len(body) < int(length) and (piece := connection.recv(65536)):
         body += piece
     return head, body
@@ -82,22 +85,47 @@ def ok(body: bytes, *more: str) -> Behave:
     return answering("\n".join(["HTTP/1.1 200 OK", f"Content-Length: {len(body)}", *more]), body)
 
 
-def ask(world: World, url: str, folder: Path) -> Mapping[str, Any]:
-    """Return the answer to a request that is allowed, if somebody says so."""
-    guard = guard_of(world, verifier_url=url, identify=lambda _event: Session(subject_id="alice", session_id="s"))
-    tls = ssl.create_default_context(cafile=str(folder / "tls-ca.pem"))
-    function = guarded(guard, tls=tls)(lambda _event, _context: {"statusCode": 200, "body": "passed"})
-    return function(http_event("GET", "/accounts"), None)
+def by_lambda(guard: Guard, authority: Path) -> httpx.Response:
+    tls = ssl.create_default_context(cafile=str(authority))
+    function = guarded(guard, tls=tls)(lambda _event, _context: {"statusCode": 200, "headers": {}, "body": "passed"})
+    answer = function(http_event("GET", "/accounts"), None)
+    return httpx.Response(answer["statusCode"], headers=answer["headers"], text=answer["body"])
 
 
-def check_refused(answer: Mapping[str, Any]) -> None:
-    assert (answer["statusCode"], json.loads(answer["body"])["error"]) == (503, "temporarily_unavailable")
-    assert int(answer["headers"]["Retry-After"]) > 0
+def by_asgi(guard: Guard, authority: Path) -> httpx.Response:
+    async def send() -> httpx.Response:
+        async with verifier_client(authority) as http:
+            transport = httpx.ASGITransport(app=StepUpGuard(Recorder(), guard, http=http))
+            async with httpx.AsyncClient(transport=transport, base_url="https://x.example") as client:
+                return await client.get("/accounts")
+
+    return asyncio.run(send())
 
 
-def test_the_good_answer_that_all_others_differ_from_passes(world: World, certificates: Path) -> None:
+Ask = Callable[..., httpx.Response]
+
+
+@pytest.fixture(params=[by_lambda, by_asgi])
+def ask(request: pytest.FixtureRequest, world: World, certificates: Path) -> Ask:
+    """Give the answer to a request that is allowed, if somebody at this URL says so."""
+
+    def answer(url: str, **changes: Any) -> httpx.Response:
+        session = Session(subject_id="alice", session_id="s")
+        guard = guard_of(world, verifier_url=url, identify=lambda _any: session, **changes)
+        found: httpx.Response = request.param(guard, certificates / "tls-ca.pem")
+        return found
+
+    return answer
+
+
+def check_refused(answer: httpx.Response) -> None:
+    assert (answer.status_code, answer.json()["error"]) == (503, "temporarily_unavailable")
+    assert int(answer.headers["Retry-After"]) > 0
+
+
+def test_the_good_answer_that_all_others_differ_from_passes(ask: Ask, certificates: Path) -> None:
     with server(certificates, ok(ALLOW)) as url:
-        assert ask(world, url, certificates)["body"] == "passed"
+        assert ask(url).text == "passed"
 
 
 BROKEN = {
@@ -117,9 +145,9 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("behave", BROKEN.values(), ids=BROKEN)
-def test_a_verifier_that_cannot_decide_means_503_and_no_pass(world: World, certificates: Path, behave: Behave) -> None:
+def test_a_verifier_that_cannot_decide_means_503_and_no_pass(ask: Ask, certificates: Path, behave: Behave) -> None:
     with server(certificates, behave) as url:
-        check_refused(ask(world, url, certificates))
+        check_refused(ask(url))
 
 
 def silent(connection: ssl.SSLSocket) -> None:
@@ -147,44 +175,45 @@ def dripping_body(connection: ssl.SSLSocket) -> None:
 
 @pytest.mark.parametrize("behave", [silent, dripping, dripping_body])
 def test_a_slow_verifier_costs_no_more_than_the_deadline(
-    world: World, certificates: Path, behave: Behave, monkeypatch: pytest.MonkeyPatch
+    ask: Ask, certificates: Path, behave: Behave, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     deadline_seconds = 0.5
-    monkeypatch.setattr(aws_lambda, "VERIFIER_DEADLINE_SECONDS", deadline_seconds)
+    for shell in (aws_lambda, asgi):
+        monkeypatch.setattr(shell, "VERIFIER_DEADLINE_SECONDS", deadline_seconds)
     with server(certificates, behave) as url:
         began_seconds = time.monotonic()
-        check_refused(ask(world, url, certificates))
+        check_refused(ask(url))
 
         assert time.monotonic() - began_seconds < 4 * deadline_seconds
 
 
-def test_a_certificate_of_a_foreign_authority_is_not_asked(world: World, certificates: Path) -> None:
+def test_a_certificate_of_a_foreign_authority_is_not_asked(ask: Ask, certificates: Path) -> None:
     asked: list[bytes] = []
     with server(certificates, lambda connection: asked.append(connection.recv(65536)), name="foreign") as url:
-        check_refused(ask(world, url, certificates))
+        check_refused(ask(url))
 
     assert asked in ([], [b""])
 
 
-def test_a_certificate_for_another_name_is_not_asked(world: World, certificates: Path) -> None:
+def test_a_certificate_for_another_name_is_not_asked(ask: Ask, certificates: Path) -> None:
     with server(certificates, ok(ALLOW), host="127.0.0.2") as url:
-        check_refused(ask(world, url, certificates))
+        check_refused(ask(url))
 
 
-def test_a_name_or_port_where_nobody_answers_is_a_refusal(world: World, certificates: Path) -> None:
+def test_a_name_or_port_where_nobody_answers_is_a_refusal(ask: Ask, certificates: Path) -> None:
     for url in ("https://localhost:1", "https://verifier.invalid"):
-        check_refused(ask(world, url, certificates))
+        check_refused(ask(url))
 
 
 def test_the_environment_cannot_redirect_the_call(
-    world: World, certificates: Path, monkeypatch: pytest.MonkeyPatch
+    ask: Ask, certificates: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
     with server(certificates, ok(ALLOW)) as url:
-        assert ask(world, url, certificates)["statusCode"] == 200
+        assert ask(url).status_code == 200
 
 
-def test_who_calls_is_proved_by_the_given_signature_of_each_call(world: World, certificates: Path) -> None:
+def test_who_calls_is_proved_by_the_given_signature_of_each_call(ask: Ask, certificates: Path) -> None:
     signed: list[tuple[str, str, bytes]] = []
     seen: list[tuple[bytes, bytes]] = []
 
@@ -197,15 +226,7 @@ def test_who_calls_is_proved_by_the_given_signature_of_each_call(world: World, c
         connection.sendall(f"HTTP/1.1 200 OK\r\nContent-Length: {len(ALLOW)}\r\n\r\n".encode() + ALLOW)
 
     with server(certificates, behave) as url:
-        guard = guard_of(
-            world,
-            verifier_url=url,
-            authenticate=sign,
-            identify=lambda _event: Session(subject_id="alice", session_id="s"),
-        )
-        tls = ssl.create_default_context(cafile=str(certificates / "tls-ca.pem"))
-        function = guarded(guard, tls=tls)(lambda _event, _context: {"statusCode": 200})
-        assert function(http_event("GET", "/accounts"), None)["statusCode"] == 200
+        assert ask(url, authenticate=sign).status_code == 200
 
     ((method, signed_url, body),) = signed
     assert (method, signed_url) == ("POST", f"{url}/access/v1/evaluation")
