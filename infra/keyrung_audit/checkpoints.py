@@ -89,21 +89,14 @@ def _statement(payload_bytes: bytes, line: int, key_id: str) -> Checkpoint:
     return Checkpoint(line=line, key_id=key_id, shard=shard, seq=int(str(seq)), head=str(head), time=time)
 
 
-def compare(
-    entries: Sequence[Entry], checkpoints: Sequence[Checkpoint], *, shard: str | None
-) -> tuple[list[Finding], int | None]:
-    """Return what the signed checkpoints say against the log, and the newest record that one of them covers."""
+def compare(entries: Sequence[Entry], own: Sequence[Checkpoint]) -> tuple[list[Finding], int | None]:
+    """Return what the signed checkpoints of a chain say against it, and the newest record that one of them covers."""
     digests: defaultdict[int, set[str]] = defaultdict(set)
     for entry in entries:
         if entry.seq is not None:
             digests[entry.seq].add(entry.digest)
     last_seq = max(digests, default=-1)
-    own = [checkpoint for checkpoint in checkpoints if shard in {None, checkpoint.shard}]
-    findings = [
-        Finding(code="bad-checkpoint", message="it is of another log (shard)", checkpoint_line=checkpoint.line)
-        for checkpoint in checkpoints
-        if shard not in {None, checkpoint.shard}
-    ]
+    findings: list[Finding] = []
     ahead = [checkpoint for checkpoint in own if checkpoint.seq > last_seq]
     agreeing = [checkpoint for checkpoint in own if checkpoint.head in digests.get(checkpoint.seq, ())]
     differing = [

@@ -21,8 +21,9 @@ _MEMBERS = ("from", "to")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HandOver:
-    """The record `seq` says that these keys are generations of one audit key."""
+    """The record `seq` of `shard` says that these keys are generations of one audit key."""
 
+    shard: str
     seq: int
     keys: tuple[PublicKey, ...]
 
@@ -38,14 +39,14 @@ def hand_over(record: Record) -> HandOver | None:
     if not {"to"} <= record.detail.keys() <= set(_MEMBERS):
         raise PublicKeyError("The detail must be the public keys `from` and `to`.")
     keys = tuple(_key(record.detail[name]) for name in _MEMBERS if name in record.detail)
-    return HandOver(seq=record.seq, keys=keys)
+    return HandOver(shard=record.shard, seq=record.seq, keys=keys)
 
 
 def trusted_keys(
     given: Sequence[PublicKey],
     hand_overs: Sequence[HandOver],
     checkpoints: Sequence[bytes],
-    digests: Mapping[int, str],
+    digests: Mapping[tuple[str | None, int], str],
 ) -> dict[str, PublicKey]:
     """Return the keys that count, by thumbprint: the given ones, and those that they lead to.
 
@@ -53,30 +54,35 @@ def trusted_keys(
         given: What the reader trusts from elsewhere.
         hand_overs: What the log's records say.
         checkpoints: The lines of the checkpoint file.
-        digests: The hash of each record of the log, by number.
+        digests: The hash of each record of the log, by shard and number.
     """
     trusted = {key.key_id: key for key in given}
     while True:
-        covered_seq = _covered_seq(checkpoints, trusted, digests)
+        covered = _covered(checkpoints, trusted, digests)
         found = {
-            key.key_id: key for each in hand_overs if each.seq <= covered_seq for key in each.keys if len(each.keys) > 1
+            key.key_id: key
+            for each in hand_overs
+            if each.seq <= covered.get(each.shard, -1) and len(each.keys) > 1
+            for key in each.keys
         }
         if found.keys() <= trusted.keys():
             return trusted
         trusted = {**found, **trusted}
 
 
-def _covered_seq(checkpoints: Sequence[bytes], trusted: Mapping[str, PublicKey], digests: Mapping[int, str]) -> int:
-    """Return the newest record that a trusted checkpoint covers as it stands in the log; -1 for none."""
-    covered_seq = -1
+def _covered(
+    checkpoints: Sequence[bytes], trusted: Mapping[str, PublicKey], digests: Mapping[tuple[str | None, int], str]
+) -> dict[str, int]:
+    """Return the newest record of each chain that a trusted checkpoint covers as it stands in the log."""
+    covered: dict[str, int] = {}
     for number, line in enumerate(checkpoints, start=1):
         try:
             found = open_checkpoint(line, line=number, keys=trusted)
         except CheckpointError:
             continue
-        if digests.get(found.seq) == found.head:
-            covered_seq = max(covered_seq, found.seq)
-    return covered_seq
+        if digests.get((found.shard, found.seq)) == found.head:
+            covered[found.shard] = max(covered.get(found.shard, -1), found.seq)
+    return covered
 
 
 def _key(value: object) -> PublicKey:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -17,11 +18,13 @@ _SELECT_LINES = f"SELECT substr(CAST(line AS BLOB), 1, {MAX_LINE_BYTES + 1}) FRO
 
 
 def read_log(path: Path) -> Iterator[bytes]:
-    """Yield the lines of the `audit` table of a SQLite file, or of a text file.
+    """Yield the lines of the `audit` table of a SQLite file, of a text file, or of an archive's folder.
 
     Raises:
-        SourceError: The file is missing, unreadable or not a database with an audit table.
+        SourceError: It is missing, unreadable or not a database with an audit table.
     """
+    if path.is_dir():
+        return _read_archive(path)
     try:
         with path.open("rb") as file:
             is_database = file.read(len(_SQLITE_MAGIC)) == _SQLITE_MAGIC
@@ -40,14 +43,42 @@ def read_lines(path: Path) -> Iterator[bytes]:
 
 
 def read_checkpoints(path: Path) -> list[bytes]:
-    """Return the lines of a checkpoint file; what a crash left without its line feed was never a statement.
+    """Return the lines of a checkpoint file, or of those in an archive's folder.
 
-    All at once and to be called before the log is read, so that no checkpoint is newer than the records.
+    What a crash left without its line feed was never a statement. All at once and to be called before the log is read,
+    so that no checkpoint is newer than the records.
 
     Raises:
-        SourceError: The file is missing or unreadable.
+        SourceError: It is missing or unreadable.
     """
-    return [line for line, is_whole in _split(path) if is_whole]
+    files = _files(path, "*.jws") if path.is_dir() else [path]
+    return [line for file in files for line, is_whole in _split(file) if is_whole]
+
+
+def _read_archive(folder: Path) -> Iterator[bytes]:
+    """Yield the lines of all objects of an archive, shard by shard, as their names order them.
+
+    What was delivered twice may stand in two objects, byte for byte; anything else that stands twice is yielded twice.
+    """
+    seen: set[bytes] = set()
+    for file in _files(folder, "*.jsonl"):
+        for line in read_lines(file):
+            digest = hashlib.sha256(line).digest()
+            if digest not in seen:
+                seen.add(digest)
+                yield line
+
+
+def _files(folder: Path, pattern: str) -> list[Path]:
+    try:
+        found = sorted(folder.rglob(pattern))
+    except OSError as error:
+        raise _unreadable(folder, error) from error
+    if not found:
+        raise SourceError(
+            f"{folder} holds no {pattern}; copy the archive's objects there, folders and all.", path=folder
+        )
+    return found
 
 
 def _split(path: Path) -> Iterator[tuple[bytes, bool]]:

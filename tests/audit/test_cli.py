@@ -36,7 +36,7 @@ def test_a_good_log_exits_0_and_names_its_head(files: Files, log: Log) -> None:
     assert result.exit_code == 0, result.output
     assert "Audit log: whole" in result.output
     assert "14, 2026-11-25T01:00:00.000000Z to 2026-11-25T01:00:13.000000Z" in result.output
-    assert str(log.check().head) in result.output
+    assert str(log.check().chains[0].head) in result.output
 
 
 def test_a_tampered_log_exits_1_and_names_the_place(files: Files, log: Log) -> None:

@@ -27,8 +27,12 @@ def test_a_good_log_of_any_length_is_never_flagged(algorithm: str, count: int) -
 
     assert report.findings == ()
     assert report.notes == ()
-    assert (report.records_count, report.head_seq, report.signed_seq) == (count, count - 1, count - 1)
-    assert report.head == sha256(log.lines[-1])
+    assert (report.records_count, report.chains[0].head_seq, report.chains[0].signed_seq) == (
+        count,
+        count - 1,
+        count - 1,
+    )
+    assert report.chains[0].head == sha256(log.lines[-1])
     assert report.unsigned_count == 0
 
 
@@ -199,7 +203,7 @@ def test_records_after_the_newest_checkpoint_are_counted_as_not_signed(log: Log)
     report = log.check(checkpoints=log.checkpoints[:2])
 
     assert report.ok
-    assert (report.signed_seq, report.unsigned_count) == (7, 6)
+    assert (report.chains[0].signed_seq, report.unsigned_count) == (7, 6)
 
 
 def test_nothing_is_verified_without_a_key(log: Log) -> None:
@@ -265,7 +269,7 @@ def test_a_checkpoint_header_that_is_not_exact_is_refused(audit_key: AuditKey, h
 def test_the_report_says_the_same_in_json(log: Log) -> None:
     report = json.loads(json.dumps(log.check(lines=log.lines[:-1]).to_json()))
 
-    assert report["format"] == "keyrung-audit-report/v1"
+    assert report["format"] == "keyrung-audit-report/v2"
     assert report["ok"] is False
     assert report["records"] == 13
     assert report["findings"][0]["code"] == "truncated"

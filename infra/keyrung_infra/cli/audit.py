@@ -10,6 +10,7 @@ import click
 
 from keyrung_audit import (
     AuditError,
+    ChainEnd,
     Evidence,
     EvidenceError,
     Finding,
@@ -47,8 +48,8 @@ def command() -> None:
 
 
 @command.command(name="verify")
-@click.option("--log", "log_path", type=_FILE, help="SQLite file with an audit table, or a text file of lines.")
-@click.option("--checkpoints", "checkpoints_path", type=_FILE, help="File of signed checkpoints, one a line.")
+@click.option("--log", "log_path", type=_FILE, help="SQLite file, file of lines, or folder with a copy of the archive.")
+@click.option("--checkpoints", "checkpoints_path", type=_FILE, help="File of signed checkpoints, or the same folder.")
 @click.option("--key", "key_paths", type=_FILE, multiple=True, help="Public audit key (JWK or PEM); may be repeated.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def verify_command(
@@ -138,23 +139,33 @@ def _could_not_check(error: AuditError | InfraError, *, as_json: bool) -> NoRetu
 
 
 def _summary(report: Report) -> str:
-    head = "none" if report.head is None else f"number {report.head_seq}, {report.head}"
-    signed = "none" if report.signed_seq is None else f"up to number {report.signed_seq}"
     lines = [
         f"Audit log: {'whole' if report.ok else f'{len(report.findings)} finding(s)'}",
         f"  records      {report.records_count}, {report.first_time} to {report.last_time}",
         f"  refusals     {report.counted_refusals_count} more, of kinds that anybody can cause, are only counted",
-        f"  checkpoints  {report.checkpoints_count} good, {signed}; {report.unsigned_count} record(s) not signed yet",
+        f"  checkpoints  {report.checkpoints_count} good; {report.unsigned_count} record(s) not signed yet",
         f"  keys         {report.key_generations_count} key generation(s) seen, every use paired with its key's life",
-        f"  head         {head}",
     ]
+    lines += [f"  {_chain_name(chain):12} {_chain_end(chain)}" for chain in report.chains]
     lines += [_describe("finding", finding) for finding in report.findings]
     lines += [_describe("note", note) for note in report.notes]
     return "\n".join(lines)
 
 
+def _chain_name(chain: ChainEnd) -> str:
+    return "head" if chain.shard is None else f"shard {chain.shard}"
+
+
+def _chain_end(chain: ChainEnd) -> str:
+    if chain.head is None:
+        return "none"
+    signed = "not signed" if chain.signed_seq is None else f"signed up to number {chain.signed_seq}"
+    return f"ends at number {chain.head_seq}, {chain.head}; {signed}"
+
+
 def _describe(kind: str, finding: Finding) -> str:
     places = [
+        None if finding.shard is None else f"shard {finding.shard}",
         None if finding.seq is None else f"number {finding.seq}",
         None if finding.line is None else f"line {finding.line}",
         None if finding.checkpoint_line is None else f"checkpoint line {finding.checkpoint_line}",

@@ -3,15 +3,19 @@
 import base64
 import json
 import random
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
 from support.aws import TABLE, StartAt, dynamodb_store, make_table, sdk_client
 from support.verifier import AUDIT_KEY, SettableClock, one_generation
 
+from keyrung_audit import public_key_from_jwk, read_checkpoints, read_log, verify
 from keyrung_verifier.audit_archive import read_batch
 from keyrung_verifier.audit_writer import AuditWriter, Entry
 from keyrung_verifier.aws.endpoint import Endpoint
+from keyrung_verifier.checkpoints import sign_checkpoint
 from keyrung_verifier.errors import AuditTailError
 from keyrung_verifier.store.dynamodb_table import shard_names
 from keyrung_verifier.system import SystemRandom
@@ -119,3 +123,23 @@ def test_a_subject_has_one_pseudonym_in_all_chains(log: AuditWriter, moto: Endpo
     assert {line["detail"]["shards"] for line in lines if line["seq"] == 0} == {"00 01"}
     assert len({line["subject"] for line in lines if line["seq"] > 0}) == 1
     assert {line["shard"] for line in lines if line["seq"] > 0} == {"00", "01"}
+
+
+def test_the_reader_finds_the_archive_of_a_real_log_whole_and_one_with_a_chain_less_not(
+    log: AuditWriter, moto: Endpoint, tmp_path: Path
+) -> None:
+    for run in read_batch(stream(moto)).runs:
+        checkpoint = sign_checkpoint(AUDIT_KEY, run.tail, time="2026-11-25T12:00:00.000000Z")
+        for name, body in ((run.lines_name, run.body), (run.checkpoint_name, checkpoint + b"\n")):
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_bytes(body)
+    key = public_key_from_jwk(AUDIT_KEY.public_jwk)
+
+    report = verify(read_log(tmp_path), read_checkpoints(tmp_path), [key])
+    assert report.findings == ()
+    assert (report.records_count, report.unsigned_count) == (10, 0)
+
+    shutil.rmtree(tmp_path / "lines" / "00")
+    shutil.rmtree(tmp_path / "checkpoints" / "00")
+    report = verify(read_log(tmp_path), read_checkpoints(tmp_path), [key])
+    assert [(finding.code, finding.shard) for finding in report.findings] == [("missing-shard", "00")]
