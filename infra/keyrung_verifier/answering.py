@@ -1,30 +1,28 @@
 """The subject's side of a step-up: see the challenge, answer it, receive the assertion.
 
 The order is fixed: check the answer, use up the challenge together with its record, then sign, then record the
-assertion, then hand it out. Whatever fails on the way leaves a used challenge and no assertion.
+assertion, then hand it out. Whatever fails on the way leaves a used challenge and no assertion. Where the policy asks
+for several factors together, right answers are kept with the challenge until they are enough.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
-from msgspec import UNSET
-
-from keyrung_policies.jws import encode_base64url
-from keyrung_verifier import assertion, models, possession
-from keyrung_verifier.audit_writer import hash_id, key_facts
+from keyrung_verifier import models, possession
+from keyrung_verifier.audit_writer import hash_id
 from keyrung_verifier.calls import Call
 from keyrung_verifier.challenge import Challenge, from_stored
 from keyrung_verifier.core import Core
 from keyrung_verifier.errors import (
     ChallengeRefusedError,
     MalformedRequestError,
-    SigningFailedError,
     StrictFormError,
-    UnavailableError,
     WrongAnswerError,
 )
-from keyrung_verifier.factors import FACTOR_OF_ANSWER, FACTORS, Answer
-from keyrung_verifier.factors.protocol import Attempt, Proof
-from keyrung_verifier.limits import MAX_ASSERTION_TTL_SECONDS, MAX_WRONG_ANSWERS, TOKEN_ID_BYTES, USED_MARK_SECONDS
+from keyrung_verifier.factors import FACTOR_OF_ANSWER, Answer
+from keyrung_verifier.factors.protocol import Attempt, Factor, Proof
+from keyrung_verifier.issuing import issue
+from keyrung_verifier.limits import MAX_WRONG_ANSWERS
 from keyrung_verifier.paths import CHALLENGES, RESPONSE_SUFFIX
 from keyrung_verifier.store.protocol import (
     AdvanceCounter,
@@ -34,55 +32,94 @@ from keyrung_verifier.store.protocol import (
     ConsumeOnce,
     CountFailure,
     CountWrongAnswer,
-    KeepAssertion,
+    Credential,
+    KeepAnswer,
+    KeptAnswer,
     UseCredential,
     Write,
 )
 from keyrung_verifier.strict import convert, parse_object
 
-# What it means that a condition of the answer itself does not hold; each counts as a wrong answer.
-_REASONS: Mapping[type[Write], str] = {
+# What it means that a condition of a commit does not hold: of the challenge, which others have answered meanwhile, ...
+_CHALLENGE_REASONS: Mapping[type[Write], str] = {ConsumeChallenge: "used", KeepAnswer: "used"}
+# ... and of the answer itself, which then counts as a wrong one.
+_ANSWER_REASONS: Mapping[type[Write], str] = {
     AdvanceCounter: "code_used",
     UseCredential: "credential_revoked",
     ConsumeOnce: "dpop_used",
 }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Open:
+    """A challenge that can be answered, under the id that its holder showed.
+
+    Attributes:
+        held: What the subject held when it was made.
+        answers: The right ones so far.
+    """
+
+    challenge_id: str = field(repr=False)
+    challenge: Challenge
+    held: Sequence[Credential]
+    answers: tuple[KeptAnswer, ...]
+
+    def proven(self) -> frozenset[str]:
+        return frozenset(name for each in self.answers for name in each.factors)
+
+    def acr(self) -> str | None:
+        """Return the acr of the highest level that the answers reach, or None while they are not enough."""
+        return self.challenge.reached(self.proven())
+
+    def of_factor(self, factor: Factor) -> list[Credential]:
+        return [each for each in self.held if each.factor == factor.credential_factor]
+
+    def helping(self, factor: Factor) -> list[Credential]:
+        """Return the credentials of the factor that bring the subject nearer."""
+        return [each for each in self.of_factor(factor) if self.helps(factor.proves(each))]
+
+    def helps(self, factors: frozenset[str]) -> bool:
+        return self.challenge.helps(factors, self.proven())
+
+
 def view(core: Core, call: Call, challenge_id: str) -> models.ChallengeView:
     """Show a living challenge to whoever holds its id."""
-    challenge = _living_challenge(core, call, challenge_id)
-    credentials = core.living_credentials(challenge.subject_id)
-    offers: list[models.Offer] = []
-    for name in challenge.acrs:
-        held = [credential for credential in credentials if credential.factor == name]
-        offers += FACTORS[name].offers(challenge_id, challenge, held, core.settings.origin)
+    opened = _open(core, call, challenge_id)
+    challenge = opened.challenge
     return models.ChallengeView(
         challenge_id=challenge_id,
         display=challenge.display,
         origin=core.settings.origin,
         expires_at=challenge.expires_at_seconds,
-        factors=offers,
+        factors=_offers(core, opened),
         dpop_required=challenge.dpop_jkt is not None,
     )
 
 
-def respond(core: Core, call: Call, challenge_id: str, body: bytes, dpop: str | None) -> models.AssertionIssued:
-    """Take an answer to a challenge, with its DPoP header; a right one gives an assertion, once."""
+def respond(
+    core: Core, call: Call, challenge_id: str, body: bytes, dpop: str | None
+) -> models.AssertionIssued | models.AnswerKept:
+    """Take an answer to a challenge, with its DPoP header; what is enough gives an assertion, once."""
     # Read before the challenge is looked up: a malformed answer tells nothing about it.
     answer = _read_answer(body)
     factor = FACTOR_OF_ANSWER[type(answer)]
     call.learn(factor=factor.name, challenge=hash_id(challenge_id))
-    challenge = _living_challenge(core, call, challenge_id)
+    opened = _open(core, call, challenge_id)
     # Before the answer is looked at: whoever lacks the session's key can neither guess nor use up tries.
-    call.marks = _possession_marks(core, challenge_id, challenge, dpop)
-    acr = challenge.acrs.get(factor.name)
-    if acr is None:
+    call.marks = _possession_marks(core, opened, dpop)
+    proof = _prove(core, call, answer, opened)
+    call.learn(credential_id=proof.credential.credential_id)
+    factors = factor.proves(proof.credential)
+    if not opened.helps(factors):
         raise ChallengeRefusedError("factor_not_accepted")
-    proof = _prove(core, call, answer, challenge_id, challenge)
-    call.learn(credential_id=proof.credential_id)
-    auth_time = core.now_seconds()
-    _use_up(core, call, challenge, proof, now_seconds=auth_time)
-    return _issue(core, call, challenge, proof, acr=acr, auth_time=auth_time)
+    taken = KeptAnswer(
+        name=factor.name,
+        factors=tuple(sorted(factors)),
+        credential_id=proof.credential.credential_id,
+        amr=proof.amr,
+        at_seconds=core.now_seconds(),
+    )
+    return _take(core, call, replace(opened, answers=(*opened.answers, taken)), proof)
 
 
 def _read_answer(body: bytes) -> Answer:
@@ -93,8 +130,8 @@ def _read_answer(body: bytes) -> Answer:
     return answer
 
 
-def _living_challenge(core: Core, call: Call, challenge_id: str) -> Challenge:
-    """Return the challenge; every refusal gives one and the same answer (ASVS 5.0 6.3.8)."""
+def _open(core: Core, call: Call, challenge_id: str) -> _Open:
+    """Return the living challenge; every refusal gives one and the same answer (ASVS 5.0 6.3.8)."""
     challenge_hash = hash_id(challenge_id)
     call.learn(challenge=challenge_hash)
     stored = core.store.challenge(challenge_hash)
@@ -122,16 +159,31 @@ def _living_challenge(core: Core, call: Call, challenge_id: str) -> Challenge:
     # What was required may have changed; the application asks again and gets what is required now.
     if core.policy_source.current().digest != challenge.policy_digest:
         raise ChallengeRefusedError("policy_changed")
-    return challenge
+    # What was enrolled since can't answer it. What was revoked since costs the same work as before, so that nothing
+    # tells; whether it still stands is a condition of the commit (ASVS 5.0 6.5.6).
+    held = [
+        each for each in core.store.credentials(challenge.subject_id) if each.credential_id in challenge.credential_ids
+    ]
+    return _Open(challenge_id=challenge_id, challenge=challenge, held=held, answers=stored.answers)
 
 
-def _prove(core: Core, call: Call, answer: Answer, challenge_id: str, challenge: Challenge) -> Proof:
+def _offers(core: Core, opened: _Open) -> list[models.Offer]:
+    """Return the ways of answering that bring the subject nearer."""
+    return [
+        offer
+        for factor in FACTOR_OF_ANSWER.values()
+        for offer in factor.offers(opened.challenge_id, opened.challenge, opened.helping(factor), core.settings.origin)
+    ]
+
+
+def _prove(core: Core, call: Call, answer: Answer, opened: _Open) -> Proof:
     factor = FACTOR_OF_ANSWER[type(answer)]
-    held = [one for one in core.living_credentials(challenge.subject_id) if one.factor == factor.name]
+    if not opened.helping(factor):
+        raise ChallengeRefusedError("factor_not_accepted")
     attempt = Attempt(
-        challenge_id=challenge_id,
-        challenge=challenge,
-        credentials=held,
+        challenge_id=opened.challenge_id,
+        challenge=opened.challenge,
+        credentials=opened.of_factor(factor),
         origin=core.settings.origin,
         now=core.clock.now(),
         sealer=core.sealer,
@@ -139,101 +191,95 @@ def _prove(core: Core, call: Call, answer: Answer, challenge_id: str, challenge:
     try:
         return factor.check(answer, attempt)
     except WrongAnswerError as error:
-        call.penalties = _penalties(core, challenge, factor.name)
+        call.penalties = _penalties(core, opened.challenge, factor)
         raise ChallengeRefusedError(error.reason) from error
 
 
-def _possession_marks(core: Core, challenge_id: str, challenge: Challenge, text: str | None) -> tuple[Write, ...]:
+def _possession_marks(core: Core, opened: _Open, text: str | None) -> tuple[Write, ...]:
     """Return what uses up the DPoP proof that an answer needs where the session has a key."""
-    if challenge.dpop_jkt is None:
+    jkt = opened.challenge.dpop_jkt
+    if jkt is None:
         return ()
-    url = f"{core.settings.public_url}{CHALLENGES}/{challenge_id}{RESPONSE_SUFFIX}"
-    return (possession.proven(core, text, method="POST", url=url, jkt=challenge.dpop_jkt),)
+    url = f"{core.settings.public_url}{CHALLENGES}/{opened.challenge_id}{RESPONSE_SUFFIX}"
+    return (possession.proven(core, text, method="POST", url=url, jkt=jkt),)
 
 
-def _use_up(core: Core, call: Call, challenge: Challenge, proof: Proof, *, now_seconds: int) -> None:
-    """Use up challenge and code, and end the row of failures, in one commit with the record.
+def _take(core: Core, call: Call, opened: _Open, proof: Proof) -> models.AssertionIssued | models.AnswerKept:
+    """Use up the challenge if the answers are enough, else keep the last of them, which is new."""
+    challenge = opened.challenge
+    use_up = ConsumeChallenge(challenge_hash=challenge.challenge_hash)
+    acr = opened.acr()
+    if acr is not None:
+        _commit_answer(core, call, challenge, proof, use_up)
+        return issue(core, call, challenge, opened.answers, acr=acr)
+    keep = KeepAnswer(
+        challenge_hash=challenge.challenge_hash,
+        answer=opened.answers[-1],
+        expires_at_seconds=challenge.expires_at_seconds,
+    )
+    _commit_answer(core, call, challenge, proof, keep)
+    # Two who answered at once each saw too little: what is kept now decides.
+    stored = core.store.challenge(challenge.challenge_hash)
+    opened = replace(opened, answers=() if stored is None else stored.answers)
+    acr = opened.acr()
+    if acr is None:
+        return models.AnswerKept(
+            challenge_id=opened.challenge_id,
+            expires_at=challenge.expires_at_seconds,
+            factors=_offers(core, opened),
+        )
+    try:
+        core.audit.commit([call.record("success")], [use_up])
+    except ConditionFailedError as error:
+        raise ChallengeRefusedError("used") from error
+    return issue(core, call, challenge, opened.answers, acr=acr)
+
+
+def _commit_answer(
+    core: Core, call: Call, challenge: Challenge, proof: Proof, progress: ConsumeChallenge | KeepAnswer
+) -> None:
+    """Take a right answer: use up code and proof, and end the row of failures, in one commit with the record.
 
     The limit on failures is a condition of this commit: answers that were checked at the same time count in the
     order in which they are written, so the limit holds however many come at once.
     """
+    factor = proof.factor
+    now_seconds = core.now_seconds()
+    clear = ClearFailures(subject_id=challenge.subject_id, factor=factor.name, now_seconds=now_seconds)
     writes: tuple[Write, ...] = (
         # First, so that a right answer during a wait costs the same as a wrong one.
-        ClearFailures(subject_id=challenge.subject_id, factor=proof.factor, now_seconds=now_seconds),
-        ConsumeChallenge(challenge_hash=challenge.challenge_hash),
+        *([clear] if factor.guessable else []),
+        progress,
         # A condition of the same commit: a credential that was revoked since it was read gave no right answer.
-        UseCredential(credential_id=proof.credential_id, now_seconds=now_seconds),
+        UseCredential(credential_id=proof.credential.credential_id, now_seconds=now_seconds),
         *proof.writes,
         *call.marks,
     )
+    reason = "more_needed" if isinstance(progress, KeepAnswer) else None
     try:
-        core.audit.commit([call.record("success")], writes)
+        core.audit.commit([call.record("success", reason)], writes)
     except ConditionFailedError as error:
-        if isinstance(error.write, ConsumeChallenge):
-            raise ChallengeRefusedError("used") from error
-        if isinstance(error.write, ClearFailures):
-            # Counts against the challenge like a wrong answer: else the challenges that survive a wait tell right
-            # codes.
-            call.penalties = (CountWrongAnswer(challenge_hash=challenge.challenge_hash),)
-            raise ChallengeRefusedError("throttled") from error
-        call.penalties = _penalties(core, challenge, proof.factor)
-        raise ChallengeRefusedError(_REASONS[type(error.write)]) from error
+        failed = type(error.write)
+        if failed in _CHALLENGE_REASONS:
+            raise ChallengeRefusedError(_CHALLENGE_REASONS[failed]) from error
+        if failed in _ANSWER_REASONS:
+            call.penalties = _penalties(core, challenge, factor)
+            raise ChallengeRefusedError(_ANSWER_REASONS[failed]) from error
+        # Counts against the challenge like a wrong answer: else the challenges that survive a wait tell right codes.
+        call.penalties = (CountWrongAnswer(challenge_hash=challenge.challenge_hash),)
+        raise ChallengeRefusedError("throttled") from error
     call.marks = ()  # used up; what fails from here on is recorded without them
 
 
-def _issue(
-    core: Core, call: Call, challenge: Challenge, proof: Proof, *, acr: str, auth_time: int
-) -> models.AssertionIssued:
-    claims = assertion.Claims(
-        iss=core.settings.issuer,
-        aud=challenge.audience,
-        sub=challenge.subject_id,
-        sid=challenge.session_id,
-        iat=auth_time,
-        nbf=auth_time,
-        exp=auth_time + _ttl_seconds(core, challenge),
-        jti=encode_base64url(core.random.token_bytes(TOKEN_ID_BYTES)),
-        auth_time=auth_time,
-        acr=acr,
-        amr=proof.amr,
-        request_digest=challenge.request_digest,
-        bind=challenge.bind,
-        policy_digest=challenge.policy_digest,
-        action=challenge.action,
-        single_use=challenge.single_use,
-        batch=UNSET if challenge.batch is None else challenge.batch,
-        cnf=UNSET if challenge.dpop_jkt is None else assertion.Confirmation(jkt=challenge.dpop_jkt),
-    )
-    # From here on the record is about the assertion: a key that fails is recorded as one that was not issued.
-    call.learn(event="assertion.issued", jti=claims.jti)
-    try:
-        signer = core.signers.current()  # once, so that the record names the generation that signs
-        call.learn(key=key_facts(signer))
-        token = assertion.sign(claims, signer)
-    except SigningFailedError as error:
-        raise UnavailableError("signer") from error
-    earned = KeepAssertion(
-        jti_hash=hash_id(claims.jti),
-        credential_id=proof.credential_id,
-        keep_until_seconds=claims.exp + USED_MARK_SECONDS,
-    )
-    try:
-        core.audit.commit([call.record("success")], [earned])
-    except ConditionFailedError as error:
-        raise ChallengeRefusedError("credential_revoked") from error
-    return models.AssertionIssued(assertion=token, expires_in=claims.exp - claims.iat, acr=acr)
+def _penalties(core: Core, challenge: Challenge, factor: Factor) -> tuple[Write, ...]:
+    """Return what a wrong answer costs: a try of the challenge, and of the factor where trying could find an answer.
 
-
-def _ttl_seconds(core: Core, challenge: Challenge) -> int:
-    """Return the life of an assertion: one that pays more than once lives as long as its rule lets it pay."""
-    if challenge.single_use:
-        return core.settings.assertion_ttl_seconds
-    limits = [MAX_ASSERTION_TTL_SECONDS, challenge.max_age_seconds]
-    return min(limits if challenge.batch is None else [*limits, challenge.batch.within_seconds])
-
-
-def _penalties(core: Core, challenge: Challenge, factor: str) -> tuple[Write, ...]:
+    Whoever sends wrong signatures must not lock out the person whose token makes right ones.
+    """
+    try_of_challenge = CountWrongAnswer(challenge_hash=challenge.challenge_hash)
+    if not factor.guessable:
+        return (try_of_challenge,)
     return (
-        CountFailure(subject_id=challenge.subject_id, factor=factor, now_seconds=core.now_seconds()),
-        CountWrongAnswer(challenge_hash=challenge.challenge_hash),
+        CountFailure(subject_id=challenge.subject_id, factor=factor.name, now_seconds=core.now_seconds()),
+        try_of_challenge,
     )

@@ -6,6 +6,7 @@ bound values is kept beside them and compared before an answer counts.
 
 import hashlib
 import hmac
+from collections.abc import Set
 from datetime import datetime
 from typing import Annotated
 
@@ -21,13 +22,21 @@ BINDING_LABEL = "keyrung challenge v1"
 NonEmpty = Annotated[str, Meta(min_length=1)]
 
 
+class Alternative(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Factors that are good enough together, and the acr of the level that they reach."""
+
+    acr: NonEmpty
+    factors: Annotated[tuple[str, ...], Meta(min_length=1)]
+
+
 class Challenge(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What an answer is bound to; times are Unix seconds.
 
     Attributes:
         challenge_hash: Hash of the id.
         dpop_jkt: Thumbprint of the session's key, where it has one.
-        acrs: Factor to the acr it reaches.
+        alternatives: What the subject can meet it with, lowest level first.
+        credential_ids: What the subject held when it was made.
         single_use, batch, max_age_seconds: What limits the assertion, as the policy says.
     """
 
@@ -47,13 +56,23 @@ class Challenge(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     single_use: bool
     batch: Batch | None
     max_age_seconds: int
-    acrs: Annotated[dict[str, str], Meta(min_length=1)]
+    alternatives: Annotated[tuple[Alternative, ...], Meta(min_length=1)]
+    credential_ids: tuple[str, ...]
     created_at_seconds: int
     expires_at_seconds: int
 
     def expired(self, now: datetime) -> bool:
         """Return whether the time is over; the last second does not count."""
         return now.timestamp() >= self.expires_at_seconds
+
+    def reached(self, proven: Set[str]) -> str | None:
+        """Return the acr of the highest level that these factors reach, or None while they are not enough."""
+        acrs = [each.acr for each in self.alternatives if proven >= set(each.factors)]
+        return acrs[-1] if acrs else None
+
+    def helps(self, factors: Set[str], proven: Set[str]) -> bool:
+        """Return whether these factors would bring the subject nearer than what is proven."""
+        return any(factors & (set(each.factors) - proven) for each in self.alternatives)
 
     def display_digest(self) -> str:
         """Return base64url of SHA-256 over what the subject is shown."""

@@ -5,10 +5,11 @@ from keyrung_verifier import models
 from keyrung_verifier.audit_writer import hash_id
 from keyrung_verifier.callers import Caller
 from keyrung_verifier.calls import Call
-from keyrung_verifier.challenge import Challenge, to_stored
+from keyrung_verifier.challenge import Alternative, Challenge, to_stored
 from keyrung_verifier.core import Core, digest_of, read_body
-from keyrung_verifier.decision import reachable_acrs
+from keyrung_verifier.decision import alternatives
 from keyrung_verifier.errors import UnmetRequirementError
+from keyrung_verifier.factors import provable
 from keyrung_verifier.judging import judge, required, required_session
 from keyrung_verifier.limits import CHALLENGE_ID_BYTES
 from keyrung_verifier.paths import CHALLENGES
@@ -23,6 +24,7 @@ def create_challenge(core: Core, call: Call, caller: Caller, body: bytes) -> mod
     requirement = required(decision)
     request_digest = digest_of(asked.request, requirement.bind)
     call.learn(request_digest=request_digest)
+    held = core.living_credentials(asked.subject.id)
     now_seconds = core.now_seconds()
     challenge_id = encode_base64url(core.random.token_bytes(CHALLENGE_ID_BYTES))
     challenge = Challenge(
@@ -42,7 +44,8 @@ def create_challenge(core: Core, call: Call, caller: Caller, body: bytes) -> mod
         single_use=requirement.single_use,
         batch=requirement.batch,
         max_age_seconds=requirement.max_age_seconds,
-        acrs=_held_acrs(core, asked.subject.id, reachable_acrs(bundle.policy, requirement)),
+        alternatives=_within_reach(provable(held), alternatives(bundle.policy, requirement)),
+        credential_ids=tuple(each.credential_id for each in held),
         created_at_seconds=now_seconds,
         expires_at_seconds=now_seconds + core.settings.challenge_ttl_seconds,
     )
@@ -55,13 +58,12 @@ def create_challenge(core: Core, call: Call, caller: Caller, body: bytes) -> mod
     )
 
 
-def _held_acrs(core: Core, subject_id: str, acrs: dict[str, str]) -> dict[str, str]:
-    held = {credential.factor for credential in core.living_credentials(subject_id)}
-    reachable = {factor: acr for factor, acr in acrs.items() if factor in held}
-    if not reachable:
+def _within_reach(factors: frozenset[str], found: tuple[Alternative, ...]) -> tuple[Alternative, ...]:
+    met = tuple(each for each in found if factors.issuperset(each.factors))
+    if not met:
         # Said openly to the application, so that nobody loops (RFC 9470 section 5); never a weaker level instead.
         raise UnmetRequirementError("no_credential")
-    return reachable
+    return met
 
 
 def _keep(core: Core, call: Call, challenge: Challenge) -> None:

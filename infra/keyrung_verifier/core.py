@@ -39,7 +39,7 @@ class Core:
         return math.floor(self.clock.now().timestamp())
 
     def living_credentials(self, subject_id: str) -> list[Credential]:
-        """Return what the subject holds and is not revoked; asked anew for every answer (ASVS 5.0 6.5.6)."""
+        """Return what the subject holds and is not revoked."""
         return [held for held in self.store.credentials(subject_id) if held.revoked_at_seconds is None]
 
 

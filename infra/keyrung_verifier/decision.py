@@ -1,4 +1,4 @@
-"""From an AuthZEN request to a decision of the policy, and from a decision to what a factor can reach.
+"""From an AuthZEN request to a decision of the policy, and from a decision to what would meet it.
 
 Pure: takes the bundle in force and the time, touches nothing else.
 """
@@ -10,6 +10,7 @@ from typing import cast
 from keyrung_policies.evaluate import evaluate
 from keyrung_policies.model import Decision, Request, Requirement, Value
 from keyrung_policies.policy_set import PolicySet
+from keyrung_verifier.challenge import Alternative
 from keyrung_verifier.models import EvaluationRequest
 
 # The member of `context` that names the session and is no attribute.
@@ -42,16 +43,11 @@ def decide(policy: PolicySet, asked: EvaluationRequest, now: datetime) -> Decisi
     return evaluate(policy, Request(action=asked.action.name, attributes=attributes_of(policy, asked)), now)
 
 
-def reachable_acrs(policy: PolicySet, requirement: Requirement) -> dict[str, str]:
-    """Return each factor that alone meets the requirement, with the acr of the highest level it reaches.
-
-    A level that asks for two factors together is not met by either of them.
-    """
-    acrs: dict[str, str] = {}
+def alternatives(policy: PolicySet, requirement: Requirement) -> tuple[Alternative, ...]:
+    """Return what meets the requirement, lowest level first: each set of factors, with the acr of its level."""
     levels = policy.document.levels
-    # Lowest first, so the highest level wins; only levels good enough for the requirement are looked at.
-    for name in policy.order.at_or_above[requirement.level]:
-        for combination in levels[name].any_of:
-            if len(combination) == 1:
-                acrs[combination[0]] = levels[name].acr
-    return acrs
+    return tuple(
+        Alternative(acr=levels[name].acr, factors=combination)
+        for name in policy.order.at_or_above[requirement.level]  # only levels good enough for the requirement
+        for combination in levels[name].any_of
+    )

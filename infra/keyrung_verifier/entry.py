@@ -22,6 +22,7 @@ from keyrung_verifier.service import Answer, Verifier
 _LOG = logging.getLogger(__name__)
 HTTP_OK = 200
 HTTP_CREATED = 201
+HTTP_ACCEPTED = 202  # a right answer, and another one is needed besides
 # Longest challenge id that is looked up; ours have 43 characters.
 MAX_CHALLENGE_ID_CHARS = 128
 # What of a caller's own request id is repeated in the reply: printable, and short enough for any log.
@@ -133,7 +134,8 @@ def _dispatch(verifier: Verifier, request: WebRequest) -> tuple[int, Answer]:
         return HTTP_OK, verifier.read_challenge(rest)
     challenge_id = rest.removesuffix(paths.RESPONSE_SUFFIX)
     if prefix == "" and request.method == "POST" and challenge_id != rest and _is_id(challenge_id):
-        return HTTP_OK, verifier.respond(challenge_id, request.body, request.dpop)
+        answer = verifier.respond(challenge_id, request.body, request.dpop)
+        return HTTP_OK if "assertion" in answer else HTTP_ACCEPTED, answer
     raise NotFoundError("no_route")
 
 

@@ -159,7 +159,14 @@ class TokenSignatureOffer(Model, frozen=True, tag="token-signature-origin-bound"
     signing_input: str
 
 
-Offer: TypeAlias = OtpOffer | TokenSignatureOffer
+class PastedSignatureOffer(Model, frozen=True, tag="urn:keyrung:possession", tag_field="type"):
+    """The subject may answer with a signature of this key over this text (base64url), made with any tool."""
+
+    credential_id: str
+    signing_input: str
+
+
+Offer: TypeAlias = OtpOffer | TokenSignatureOffer | PastedSignatureOffer
 
 
 class ChallengeView(Model, frozen=True):
@@ -171,6 +178,14 @@ class ChallengeView(Model, frozen=True):
     expires_at: Seconds
     factors: list[Offer]
     dpop_required: bool = False
+
+
+class AnswerKept(Model, frozen=True):
+    """The answer was right, and the challenge needs another one of these besides, before its time is over."""
+
+    challenge_id: str
+    expires_at: Seconds
+    factors: list[Offer]
 
 
 class AssertionIssued(Model, frozen=True, omit_defaults=False):

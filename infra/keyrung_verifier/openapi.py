@@ -1,5 +1,7 @@
 """The interface description (OpenAPI 3.1), generated from the very models that requests are read with."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -41,6 +43,7 @@ _RESPONSES: tuple[type[Struct], ...] = (
     models.ChallengeCreated,
     models.ChallengeView,
     models.AssertionIssued,
+    models.AnswerKept,
     models.AssertionSpent,
     models.JsonWebKeySet,
     models.AuthzenConfiguration,
@@ -108,6 +111,7 @@ def openapi_document() -> Json:
                     models.AssertionIssued,
                     (ChallengeRefusedError, *_PROVING, *_READING),
                     request=Answer,
+                    more={202: ("A right answer, and another one is needed", models.AnswerKept)},
                 ),
             },
             paths.SPEND: {
@@ -140,9 +144,12 @@ def _operation(
     *,
     request: Any = None,
     status: int = 200,
+    more: Mapping[int, tuple[str, type[Struct]]] = MappingProxyType({}),
 ) -> Json:
     schema = {"oneOf": [names[each] for each in response]} if isinstance(response, tuple) else names[response]
     responses: Json = {str(status): {"description": "Success", "content": _content(schema)}}
+    for other, (description, form) in more.items():
+        responses[str(other)] = {"description": description, "content": _content(names[form])}
     for refusal in refusals:
         known = responses.get(str(refusal.status))
         codes = f"{known['description']}, {refusal.error}" if known else refusal.error

@@ -73,8 +73,7 @@ def unmet_levels(levels: Mapping[str, Level]) -> list[LevelProblem]:
     met = {
         name
         for name, level in levels.items()
-        # The verifier takes one factor a step-up, so factors that are asked for together reach nothing yet.
-        if any(len(together) == 1 and together[0] in SERVED_FACTORS for together in level.any_of)
+        if any(set(together) <= set(SERVED_FACTORS) for together in level.any_of)
     }
     return [
         LevelProblem(

@@ -63,8 +63,13 @@ Value: TypeAlias = str | int | bool | tuple[str, ...]
 
 AUDITS: tuple[Audit, ...] = ("value", "hash", "omit")
 FACTORS: tuple[Factor, ...] = get_args(Factor)
-# What the verifier of this version can check; it takes one factor a step-up.
-SERVED_FACTORS: tuple[Factor, ...] = ("otp", "token-signature-origin-bound")
+# What the verifier of this version can check.
+SERVED_FACTORS: tuple[Factor, ...] = (
+    "otp",
+    "urn:keyrung:possession",
+    "token-signature-origin-bound",
+    "token-signature-attested",
+)
 BINDINGS: tuple[Binding, ...] = ("method", "uri", "body")
 TRIGGERS: tuple[Trigger, ...] = ("risk", "resource", "compliance")
 OUTCOMES: tuple[Outcome, ...] = ("allow", "step_up", "deny")

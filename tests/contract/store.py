@@ -7,6 +7,7 @@ at that time removed, as the engine does it).
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TypeAlias
 
 import pytest
@@ -21,6 +22,8 @@ from keyrung_verifier.store.protocol import (
     ConsumeChallenge,
     ConsumeOnce,
     CountWrongAnswer,
+    KeepAnswer,
+    KeptAnswer,
     PutChallenge,
     SpendCounted,
     Store,
@@ -56,6 +59,12 @@ def lines(store: Store) -> Sequence[bytes]:
     tails = [store.audit_tail(shard) for shard in store.audit_shards]
     found = [store.audit_line(tail.shard, seq) for tail in tails for seq in range(tail.seq + 1)]
     return [each for each in found if each is not None]
+
+
+def found_answers(store: Store) -> list[KeptAnswer]:
+    found = store.challenge("c")
+    assert found is not None
+    return sorted(found.answers, key=lambda answer: answer.at_seconds)
 
 
 class StoreContract:
@@ -109,6 +118,24 @@ class StoreContract:
         found = store.challenge("c")
         assert found is not None
         assert found.consumed
+
+    def test_a_challenge_keeps_one_answer_of_each_name_while_it_lives(self, store: Store) -> None:
+        code = KeptAnswer(name="otp", factors=("otp",), credential_id="id-1", amr=("otp",), at_seconds=5)
+        names = ("urn:keyrung:possession", "token-signature-origin-bound")
+        signed = KeptAnswer(name=names[0], factors=names, credential_id="id-2", amr=("hwk", "pop"), at_seconds=6)
+
+        def keep(answer: KeptAnswer) -> KeepAnswer:
+            return KeepAnswer(challenge_hash="c", answer=answer, expires_at_seconds=1000)
+
+        assert not holds(store, keep(code))
+        assert holds(store, CHALLENGE)
+        assert found_answers(store) == []
+        assert holds(store, keep(code))
+        assert not holds(store, keep(replace(code, at_seconds=7)))
+        assert holds(store, keep(signed))
+        assert found_answers(store) == [code, signed]
+        assert holds(store, ConsumeChallenge(challenge_hash="c"))
+        assert not holds(store, keep(replace(code, name="later")))
 
     def test_wrong_answers_end_a_challenge(self, store: Store) -> None:
         holds(store, CHALLENGE)

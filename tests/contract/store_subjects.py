@@ -75,7 +75,7 @@ class SubjectsContract:
         assert len(store.credentials()) == 6
 
     def test_only_a_credential_that_stands_is_used_and_earns(self, store: Store) -> None:
-        earned = KeepAssertion(jti_hash="j", credential_id="id-1", keep_until_seconds=1000)
+        earned = KeepAssertion(jti_hash="j", credential_ids=("id-1",), keep_until_seconds=1000)
         use = UseCredential(credential_id="id-1", now_seconds=5)
         assert not holds(store, use)
         assert not holds(store, earned)
@@ -92,10 +92,22 @@ class SubjectsContract:
 
         assert not holds(store, use)
         assert not holds(store, RequireEarned(jti_hash="j"))
-        assert not holds(store, KeepAssertion(jti_hash="k", credential_id="id-1", keep_until_seconds=1000))
+        assert not holds(store, KeepAssertion(jti_hash="k", credential_ids=("id-1",), keep_until_seconds=1000))
+
+    @pytest.mark.parametrize("revoked", ["id-1", "id-2"])
+    def test_what_several_credentials_earned_stands_with_all_of_them(self, store: Store, revoked: str) -> None:
+        earned = KeepAssertion(jti_hash="j", credential_ids=("id-1", "id-2"), keep_until_seconds=1000)
+        assert holds(store, AddCredential(credential=credential(1)))
+        assert not holds(store, earned)
+        assert not holds(store, RequireEarned(jti_hash="j"))
+        assert holds(store, AddCredential(credential=credential(2)))
+        assert holds(store, earned)
+        assert holds(store, RequireEarned(jti_hash="j"))
+        assert holds(store, RevokeCredential(credential_id=revoked, now_seconds=6))
+        assert not holds(store, RequireEarned(jti_hash="j"))
 
     def test_what_earned_an_assertion_is_forgotten_after_its_time(self, store: Store, forget: Forget) -> None:
-        earned = KeepAssertion(jti_hash="j", credential_id="id-1", keep_until_seconds=1000)
+        earned = KeepAssertion(jti_hash="j", credential_ids=("id-1",), keep_until_seconds=1000)
         assert holds(store, AddCredential(credential=credential(1)))
         assert holds(store, earned)
         forget(1000)

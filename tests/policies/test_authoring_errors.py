@@ -141,12 +141,13 @@ def test_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
 
 def test_level_that_no_served_factor_reaches_is_a_warning_with_its_place() -> None:
     text = HEAD + "levels:\n"
-    text += "  hard: {acr: h, any_of: [[webauthn-uv-attested], [otp, token-signature-origin-bound]], above: [easy]}\n"
+    text += "  hard: {acr: h, any_of: [[webauthn-uv-attested], [otp, webauthn-uv]], above: [easy]}\n"
     text += "  easy: {acr: e, any_of: [[webauthn-uv], [otp]]}\nrules: [{id: one, actions: [a.b], allow: true}]\n"
     (warning,) = compile_texts({"policy.yaml": text.encode()}).warnings
     assert str(warning) == (
         "policy.yaml:4:3: level-unmet: no step-up reaches the level hard yet, so a request that requires it never "
-        "passes; add [otp] or [token-signature-origin-bound] to its `any_of`."
+        "passes; add [otp] or [urn:keyrung:possession] or [token-signature-origin-bound] or [token-signature-attested] "
+        "to its `any_of`."
     )
 
 

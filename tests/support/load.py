@@ -19,7 +19,8 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from keyrung_verifier.assertion import request_digest
-from keyrung_verifier.factors.token_signature import NAME, signing_input
+from keyrung_verifier.factors.token_signature import LABEL, NAME
+from keyrung_verifier.strict import length_prefixed
 
 REQUEST = {"method": "POST", "uri": "https://bank.test/transfers", "body_sha256": "A" * 43}
 TRANSFER = {"amount_minor": 500_000, "currency": "EUR", "payee": "Bob"}
@@ -138,15 +139,16 @@ class _Worker:
     async def step_up(self) -> None:
         await self.evaluate()
         made = json.loads(await self._connection.send(self._creation, b"201"))
-        text = signing_input(
-            origin=f"https://localhost:{self._load.port}",
-            challenge_id=made["challenge_id"],
-            subject_id=self._person.subject,
-            request_digest=self._request_digest,
-            action="payments.transfer",
-            policy_digest=self._load.policy_digest,
-            display_digest=self._load.display_digest,
-            expires_at_seconds=made["expires_at"],
+        text = length_prefixed(
+            LABEL,
+            f"https://localhost:{self._load.port}",
+            made["challenge_id"],
+            self._person.subject,
+            self._request_digest,
+            "payments.transfer",
+            self._load.policy_digest,
+            self._load.display_digest,
+            str(made["expires_at"]),
         )
         answer = {
             "factor": NAME,

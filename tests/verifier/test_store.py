@@ -69,7 +69,8 @@ def test_a_store_of_the_version_before_is_brought_up_to_date_with_all_it_holds(t
     old.close()
     connection = sqlite3.connect(tmp_path / "store.db")
     connection.executescript(
-        "ALTER TABLE credentials DROP COLUMN last_used_at; DROP TABLE assertions; DROP TABLE tickets;"
+        "ALTER TABLE credentials DROP COLUMN last_used_at; DROP TABLE earned; DROP TABLE tickets;"
+        " CREATE TABLE assertions (jti_hash TEXT PRIMARY KEY, credential_id TEXT, keep_until INTEGER) STRICT;"
         " PRAGMA user_version = 1;"
     )
     connection.close()

@@ -15,7 +15,7 @@ from keyrung_verifier.store.protocol import Credential, Write
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """One answer's surroundings; `credentials` are the subject's living ones of this factor."""
+    """One answer's surroundings; `credentials` are those of the factor that stood when the challenge was made."""
 
     challenge_id: str = field(repr=False)
     challenge: Challenge
@@ -30,13 +30,14 @@ class Proof:
     """A right answer.
 
     Attributes:
-        factor: The name of the factor that gave it.
+        factor: How it was given.
+        credential: What it was given with.
         amr: What was done (RFC 8176).
-        writes: What must happen in the same commit that uses up the challenge.
+        writes: What must happen in the same commit that takes the answer.
     """
 
-    factor: str
-    credential_id: str
+    factor: "Factor"
+    credential: Credential
     amr: tuple[str, ...]
     writes: tuple[Write, ...] = ()
 
@@ -46,13 +47,27 @@ class Factor(Protocol):
 
     @property
     def name(self) -> str:
-        """Return the name that policies and credentials use."""
+        """Return the name that answers and offers carry."""
+        ...
+
+    @property
+    def credential_factor(self) -> str:
+        """Return the factor of the credentials that it is answered with."""
+        ...
+
+    @property
+    def guessable(self) -> bool:
+        """Return whether trying long enough finds a right answer: then wrong ones in a row lock it."""
+        ...
+
+    def proves(self, credential: Credential) -> frozenset[str]:
+        """Return the policy's factors that a right answer with this credential is good for."""
         ...
 
     def offers(
         self, challenge_id: str, challenge: Challenge, credentials: Sequence[Credential], origin: str
     ) -> Sequence[Offer]:
-        """Return what the subject sees for the given living credentials of this factor."""
+        """Return what the subject sees for the given credentials of this factor."""
         ...
 
     def check(self, answer: Struct, attempt: Attempt) -> Proof:

@@ -79,6 +79,12 @@ class Totp:
     """The factor `otp`."""
 
     name = NAME
+    credential_factor = NAME
+    guessable = True
+
+    def proves(self, credential: Credential) -> frozenset[str]:
+        """Return the one-time password alone: whoever relays a code passes it on (SP 800-63B-4 section 3.2.5)."""
+        return frozenset({NAME})
 
     def offers(
         self, challenge_id: str, challenge: Challenge, credentials: Sequence[Credential], origin: str
@@ -91,16 +97,16 @@ class Totp:
         if not isinstance(answer, OtpAnswer) or _CODE.fullmatch(answer.code) is None:
             raise WrongAnswerError("code_form")
         matches = [
-            (step, credential.credential_id)
+            (step, credential.credential_id, credential)
             for credential in attempt.credentials
             for step in _matching_steps(_open_seed(credential, attempt.sealer), answer.code, attempt.now.timestamp())
         ]
         if not matches:
             raise WrongAnswerError("wrong_code")
         # Where one code fits several steps, the latest: it takes the earlier ones with it.
-        step, credential_id = max(matches)
+        step, _, credential = max(matches, key=lambda match: match[:2])
         used = AdvanceCounter(name=f"{NAME}:{attempt.challenge.subject_id}", value=step)
-        return Proof(factor=NAME, credential_id=credential_id, amr=AMR, writes=(used,))
+        return Proof(factor=self, credential=credential, amr=AMR, writes=(used,))
 
 
 def _matching_steps(seed: bytes, code: str, now_seconds: float) -> list[int]:

@@ -100,9 +100,7 @@ class DynamoDbStore:
         found = self.item(challenge_key(challenge_hash))
         if found is None:
             return None
-        return StoredChallenge(
-            content=found["challenge_content"], consumed=found["is_consumed"], wrong_answers=found["wrong_answers"]
-        )
+        return rows.challenge(found)
 
     def credentials(self, subject_id: str | None = None) -> Sequence[Credential]:
         """Return the credentials of a subject, or all, oldest first."""

@@ -5,14 +5,17 @@ Attribute names have an underscore, so that none is one of DynamoDB's reserved w
 
 import base64
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 from keyrung_verifier.limits import FAILURE_DELAYS_SECONDS
-from keyrung_verifier.store.protocol import Credential, FailureRow, Ticket
+from keyrung_verifier.store import kept_answers
+from keyrung_verifier.store.protocol import Credential, FailureRow, StoredChallenge, Ticket
 
 Plain: TypeAlias = str | int | bytes | bool
 Key: TypeAlias = tuple[str, str]
+_ANSWER = "answer_"
 
 
 def encode(value: Plain) -> dict[str, Any]:
@@ -39,6 +42,22 @@ def decode_all(item: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 def encode_key(key: Key) -> dict[str, Any]:
     """Return a key as DynamoDB's JSON has it."""
     return {"pk": {"S": key[0]}, "sk": {"S": key[1]}}
+
+
+def answer_attribute(name: str) -> str:
+    """Return the attribute of a challenge that holds its answer of this name."""
+    return f"{_ANSWER}{re.sub(r'[^A-Za-z0-9]', '_', name)}"
+
+
+def challenge(item: Mapping[str, Any]) -> StoredChallenge:
+    """Return the challenge in an item."""
+    answers = tuple(kept_answers.from_text(value) for name, value in item.items() if name.startswith(_ANSWER))
+    return StoredChallenge(
+        content=item["challenge_content"],
+        consumed=item["is_consumed"],
+        wrong_answers=item["wrong_answers"],
+        answers=answers,
+    )
 
 
 def credential_item(credential: Credential) -> dict[str, Plain | None]:

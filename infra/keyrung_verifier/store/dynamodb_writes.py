@@ -1,5 +1,6 @@
 """Each conditional write as parts of a DynamoDB transaction; one function per kind, one table of them."""
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -9,7 +10,8 @@ from keyrung_verifier.limits import (
     MAX_FAILURES,
     MAX_WRONG_ANSWERS,
 )
-from keyrung_verifier.store.dynamodb_items import Key, Plain, credential_item, ticket_item
+from keyrung_verifier.store import kept_answers
+from keyrung_verifier.store.dynamodb_items import Key, Plain, answer_attribute, credential_item, ticket_item
 from keyrung_verifier.store.dynamodb_plan import (
     NEW,
     THERE,
@@ -30,6 +32,7 @@ from keyrung_verifier.store.protocol import (
     CountFailure,
     CountWrongAnswer,
     ForgetFailures,
+    KeepAnswer,
     KeepAssertion,
     KeepTicket,
     PutChallenge,
@@ -126,12 +129,18 @@ def _put_challenge(_plan: Plan, write: PutChallenge) -> list[Part]:
     return [Part(action="Put", key=challenge_key(write.challenge_hash), condition=NEW, item=item)]
 
 
-def _on_challenge(write: ConsumeChallenge | CountWrongAnswer, change: str, values: Mapping[str, Plain]) -> list[Part]:
+def _on_challenge(
+    write: ConsumeChallenge | CountWrongAnswer | KeepAnswer,
+    change: str,
+    values: Mapping[str, Plain],
+    *,
+    besides: str = "",
+) -> list[Part]:
     return [
         Part(
             action="Update",
             key=challenge_key(write.challenge_hash),
-            condition="is_consumed = :no AND wrong_answers < :most",
+            condition=f"is_consumed = :no AND wrong_answers < :most{besides}",
             change=change,
             values={":no": False, ":most": MAX_WRONG_ANSWERS, **values},
         )
@@ -140,6 +149,16 @@ def _on_challenge(write: ConsumeChallenge | CountWrongAnswer, change: str, value
 
 def _consume_challenge(_plan: Plan, write: ConsumeChallenge) -> list[Part]:
     return _on_challenge(write, "SET is_consumed = :yes", {":yes": True})
+
+
+def _keep_answer(_plan: Plan, write: KeepAnswer) -> list[Part]:
+    attribute = answer_attribute(write.answer.name)
+    return _on_challenge(
+        write,
+        f"SET {attribute} = :answer",
+        {":answer": kept_answers.to_text(write.answer)},
+        besides=f" AND attribute_not_exists({attribute})",
+    )
 
 
 def _count_wrong_answer(_plan: Plan, write: CountWrongAnswer) -> list[Part]:
@@ -189,9 +208,12 @@ def _assertion_key(jti_hash: str) -> Key:
 
 
 def _keep_assertion(plan: Plan, write: KeepAssertion) -> list[Part]:
-    item: dict[str, Plain | None] = {"credential_id": write.credential_id, "expires_at": write.keep_until_seconds}
+    item: dict[str, Plain | None] = {
+        "credential_ids": json.dumps(write.credential_ids),
+        "expires_at": write.keep_until_seconds,
+    }
     return [
-        _on_credential(plan, write.credential_id, "ConditionCheck", None),
+        *(_on_credential(plan, credential_id, "ConditionCheck", None) for credential_id in write.credential_ids),
         Part(action="Put", key=_assertion_key(write.jti_hash), condition=NEW, item=item),
     ]
 
@@ -201,7 +223,8 @@ def _require_earned(plan: Plan, write: RequireEarned) -> list[Part]:
     found = plan.lookup.item(key)
     if found is None:
         return [Part(action="ConditionCheck", key=key, condition=THERE)]
-    return [_on_credential(plan, found["credential_id"], "ConditionCheck", None)]
+    earned_with = json.loads(found["credential_ids"])
+    return [_on_credential(plan, credential_id, "ConditionCheck", None) for credential_id in earned_with]
 
 
 def _keep_ticket(plan: Plan, write: KeepTicket) -> list[Part]:
@@ -271,6 +294,7 @@ _KINDS: dict[type[Write], Callable[[Plan, Any], list[Part]]] = {
     ForgetFailures: _forget_failures,
     PutChallenge: _put_challenge,
     ConsumeChallenge: _consume_challenge,
+    KeepAnswer: _keep_answer,
     CountWrongAnswer: _count_wrong_answer,
     AddCredential: _add_credential,
     RevokeCredential: _revoke_credential,

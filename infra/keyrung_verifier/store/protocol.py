@@ -57,6 +57,24 @@ class Ticket:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KeptAnswer:
+    """A right answer to a challenge that one answer alone does not meet.
+
+    Attributes:
+        name: How it was answered; a challenge keeps one answer of each name.
+        factors: The policy's factors that it proves.
+        amr: What was done (RFC 8176).
+        at_seconds: When, in Unix seconds.
+    """
+
+    name: str
+    factors: tuple[str, ...]
+    credential_id: str
+    amr: tuple[str, ...]
+    at_seconds: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ConsumeOnce:
     """Uses up a thing; fails when it was used before. The mark may be forgotten after `keep_until_seconds`."""
 
@@ -125,6 +143,18 @@ class ConsumeChallenge:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KeepAnswer:
+    """Keeps a right answer to a challenge that needs more; fails like `ConsumeChallenge`, and for a second of its name.
+
+    The answer may be forgotten with its challenge, after `expires_at_seconds`.
+    """
+
+    challenge_hash: str
+    answer: KeptAnswer
+    expires_at_seconds: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CountWrongAnswer:
     """Counts a wrong answer to a challenge; fails when it is unknown, used, or has had too many."""
 
@@ -156,16 +186,16 @@ class UseCredential:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeepAssertion:
-    """Keeps which credential earned an assertion; fails when that one is unknown or revoked, or the name is known."""
+    """Keeps which credentials earned an assertion; fails when one is unknown or revoked, or the name is known."""
 
     jti_hash: str
-    credential_id: str
+    credential_ids: tuple[str, ...]
     keep_until_seconds: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequireEarned:
-    """Changes nothing; fails unless the credential that earned the assertion still stands."""
+    """Changes nothing; fails unless every credential that earned the assertion still stands."""
 
     jti_hash: str
 
@@ -210,6 +240,7 @@ Write: TypeAlias = (
     | ForgetFailures
     | PutChallenge
     | ConsumeChallenge
+    | KeepAnswer
     | CountWrongAnswer
     | AddCredential
     | RevokeCredential
@@ -243,11 +274,12 @@ class FailureRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredChallenge:
-    """A challenge as it lies in the store."""
+    """A challenge as it lies in the store; `answers` are the right ones that were not enough, in any order."""
 
     content: bytes
     consumed: bool
     wrong_answers: int
+    answers: tuple[KeptAnswer, ...] = ()
 
 
 class Store(Protocol):

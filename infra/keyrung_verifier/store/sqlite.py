@@ -23,7 +23,7 @@ Result = TypeVar("Result")
 
 # Another process commits in milliseconds; a stuck one must not hold a request for ever.
 BUSY_SECONDS = 5.0
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS audit (shard TEXT, seq INTEGER, line BLOB, PRIMARY KEY (shard, seq));
 CREATE TABLE IF NOT EXISTS audit_head (shard TEXT PRIMARY KEY, seq INTEGER NOT NULL, hash TEXT NOT NULL) STRICT;
@@ -46,10 +46,15 @@ CREATE TABLE IF NOT EXISTS credentials (
     evidence_json TEXT NOT NULL, created_at INTEGER NOT NULL, revoked_at INTEGER, last_used_at INTEGER
 ) STRICT;
 CREATE INDEX IF NOT EXISTS credentials_by_subject ON credentials (subject_id);
-CREATE TABLE IF NOT EXISTS assertions (
-    jti_hash TEXT PRIMARY KEY, credential_id TEXT NOT NULL, keep_until INTEGER NOT NULL
+CREATE TABLE IF NOT EXISTS answers (
+    challenge_hash TEXT, name TEXT, content_json TEXT NOT NULL, expires_at INTEGER NOT NULL,
+    PRIMARY KEY (challenge_hash, name)
 ) STRICT;
-CREATE INDEX IF NOT EXISTS assertions_by_time ON assertions (keep_until);
+CREATE INDEX IF NOT EXISTS answers_by_expiry ON answers (expires_at);
+CREATE TABLE IF NOT EXISTS earned (
+    jti_hash TEXT, credential_id TEXT, keep_until INTEGER NOT NULL, PRIMARY KEY (jti_hash, credential_id)
+) STRICT;
+CREATE INDEX IF NOT EXISTS earned_by_time ON earned (keep_until);
 CREATE TABLE IF NOT EXISTS tickets (
     ticket_hash TEXT PRIMARY KEY, ticket_id TEXT NOT NULL UNIQUE, subject_id TEXT NOT NULL, factor TEXT NOT NULL,
     created_at INTEGER NOT NULL, expires_at INTEGER NOT NULL, redeemed_at INTEGER, revoked_at INTEGER
@@ -59,8 +64,13 @@ CREATE TABLE IF NOT EXISTS policy_accepted (
     id INTEGER PRIMARY KEY CHECK (id = 1), version INTEGER NOT NULL, digest TEXT NOT NULL
 ) STRICT;
 """
-# What a file of the version before lacks, beside new tables.
-_UPGRADES = {1: "ALTER TABLE credentials ADD COLUMN last_used_at INTEGER;"}
+# What a file of a version before has to lose and gain, beside new tables; what it had in flight is refused.
+_NEW_EARNED = "DROP TABLE IF EXISTS assertions;"
+_UPGRADES = {
+    1: f"ALTER TABLE credentials ADD COLUMN last_used_at INTEGER; {_NEW_EARNED}",
+    2: _NEW_EARNED,
+    3: _NEW_EARNED,
+}
 
 
 class SqliteStore:
@@ -92,14 +102,8 @@ class SqliteStore:
 
     def challenge(self, challenge_hash: str) -> StoredChallenge | None:
         """Return a challenge, whatever its state."""
-        found = self._rows(
-            "SELECT content, consumed, wrong_answers FROM challenges WHERE challenge_hash = ?", challenge_hash
-        )
-        return (
-            StoredChallenge(content=found[0][0], consumed=bool(found[0][1]), wrong_answers=found[0][2])
-            if found
-            else None
-        )
+        found = self._rows(f"{sqlite_rows.SELECT_CHALLENGE} WHERE challenge_hash = ?", challenge_hash)
+        return sqlite_rows.challenge(found[0]) if found else None
 
     def credentials(self, subject_id: str | None = None) -> Sequence[Credential]:
         """Return the credentials of a subject, or all, oldest first."""
@@ -147,9 +151,10 @@ class SqliteStore:
         with self._transaction() as connection:
             connection.execute("DELETE FROM consumed WHERE keep_until < ?", (now_seconds,))
             connection.execute("DELETE FROM uses WHERE keep_until < ?", (now_seconds,))
-            connection.execute("DELETE FROM assertions WHERE keep_until < ?", (now_seconds,))
+            connection.execute("DELETE FROM earned WHERE keep_until < ?", (now_seconds,))
             over = (now_seconds - 2 * CLOCK_SKEW_SECONDS,)
             connection.execute("DELETE FROM challenges WHERE expires_at < ?", over)
+            connection.execute("DELETE FROM answers WHERE expires_at < ?", over)
             connection.execute("DELETE FROM tickets WHERE expires_at < ?", over)
 
     def close(self) -> None:

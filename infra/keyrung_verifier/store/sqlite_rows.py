@@ -3,7 +3,8 @@
 import json
 from typing import Any
 
-from keyrung_verifier.store.protocol import Credential, Ticket
+from keyrung_verifier.store import kept_answers
+from keyrung_verifier.store.protocol import Credential, StoredChallenge, Ticket
 
 SELECT_CREDENTIAL = (
     "SELECT credential_id, subject_id, factor, sealed_seed, public_jwk, evidence_json, created_at, revoked_at,"
@@ -12,6 +13,17 @@ SELECT_CREDENTIAL = (
 SELECT_TICKET = (
     "SELECT ticket_id, ticket_hash, subject_id, factor, created_at, expires_at, redeemed_at, revoked_at FROM tickets"
 )
+
+SELECT_CHALLENGE = (
+    "SELECT content, consumed, wrong_answers, (SELECT json_group_array(content_json) FROM answers"
+    " WHERE answers.challenge_hash = challenges.challenge_hash) FROM challenges"
+)
+
+
+def challenge(row: tuple[Any, ...]) -> StoredChallenge:
+    """Return the challenge in a row."""
+    answers = tuple(kept_answers.from_text(text) for text in json.loads(row[3]))
+    return StoredChallenge(content=row[0], consumed=bool(row[1]), wrong_answers=row[2], answers=answers)
 
 
 def credential(row: tuple[Any, ...]) -> Credential:

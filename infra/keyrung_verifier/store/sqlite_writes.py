@@ -11,6 +11,7 @@ from keyrung_verifier.limits import (
     MAX_FAILURES,
     MAX_WRONG_ANSWERS,
 )
+from keyrung_verifier.store import kept_answers
 from keyrung_verifier.store.protocol import (
     AcceptPolicy,
     AddCredential,
@@ -22,6 +23,7 @@ from keyrung_verifier.store.protocol import (
     CountFailure,
     CountWrongAnswer,
     ForgetFailures,
+    KeepAnswer,
     KeepAssertion,
     KeepTicket,
     PutChallenge,
@@ -140,6 +142,20 @@ def _consume_challenge(connection: sqlite3.Connection, write: ConsumeChallenge) 
     )
 
 
+def _keep_answer(connection: sqlite3.Connection, write: KeepAnswer) -> bool:
+    return _changed(
+        connection,
+        "INSERT INTO answers (challenge_hash, name, content_json, expires_at)"
+        " SELECT challenge_hash, ?, ?, ? FROM challenges"
+        " WHERE challenge_hash = ? AND consumed = 0 AND wrong_answers < ? ON CONFLICT DO NOTHING",
+        write.answer.name,
+        kept_answers.to_text(write.answer),
+        write.expires_at_seconds,
+        write.challenge_hash,
+        MAX_WRONG_ANSWERS,
+    )
+
+
 def _count_wrong_answer(connection: sqlite3.Connection, write: CountWrongAnswer) -> bool:
     return _changed(
         connection,
@@ -190,23 +206,28 @@ def _use_credential(connection: sqlite3.Connection, write: UseCredential) -> boo
 
 
 def _keep_assertion(connection: sqlite3.Connection, write: KeepAssertion) -> bool:
-    return _changed(
-        connection,
-        "INSERT INTO assertions (jti_hash, credential_id, keep_until)"
-        " SELECT ?, credential_id, ? FROM credentials WHERE credential_id = ? AND revoked_at IS NULL"
-        " ON CONFLICT DO NOTHING",
-        write.jti_hash,
-        write.keep_until_seconds,
-        write.credential_id,
+    return all(
+        _changed(
+            connection,
+            "INSERT INTO earned (jti_hash, credential_id, keep_until)"
+            " SELECT ?, credential_id, ? FROM credentials WHERE credential_id = ? AND revoked_at IS NULL"
+            " ON CONFLICT DO NOTHING",
+            write.jti_hash,
+            write.keep_until_seconds,
+            credential_id,
+        )
+        for credential_id in write.credential_ids
     )
 
 
 def _require_earned(connection: sqlite3.Connection, write: RequireEarned) -> bool:
-    found = connection.execute(
-        "SELECT 1 FROM assertions JOIN credentials USING (credential_id) WHERE jti_hash = ? AND revoked_at IS NULL",
+    earned, standing = connection.execute(
+        "SELECT count(*), count(credentials.credential_id) FROM earned"
+        " LEFT JOIN credentials ON credentials.credential_id = earned.credential_id AND revoked_at IS NULL"
+        " WHERE jti_hash = ?",
         (write.jti_hash,),
     ).fetchone()
-    return found is not None
+    return bool(earned) and earned == standing
 
 
 def _keep_ticket(connection: sqlite3.Connection, write: KeepTicket) -> bool:
@@ -268,6 +289,7 @@ _KINDS: dict[type[Write], Callable[[sqlite3.Connection, Any], bool]] = {
     ForgetFailures: _forget_failures,
     PutChallenge: _put_challenge,
     ConsumeChallenge: _consume_challenge,
+    KeepAnswer: _keep_answer,
     CountWrongAnswer: _count_wrong_answer,
     AddCredential: _add_credential,
     RevokeCredential: _revoke_credential,
