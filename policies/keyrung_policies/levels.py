@@ -71,9 +71,7 @@ def level_problems(levels: Mapping[str, Level]) -> list[LevelProblem]:
 def unmet_levels(levels: Mapping[str, Level]) -> list[LevelProblem]:
     """Return the levels that nobody can reach yet, of levels that have no problem."""
     met = {
-        name
-        for name, level in levels.items()
-        if any(set(together) <= set(SERVED_FACTORS) for together in level.any_of)
+        name for name, level in levels.items() if any(set(together) <= set(SERVED_FACTORS) for together in level.any_of)
     }
     return [
         LevelProblem(
