@@ -6,7 +6,7 @@ from hmac import compare_digest
 import pytest
 from support.verifier import TOKEN_FACTOR, Totp, World, at_once
 
-from keyrung_verifier.factors import FACTORS
+from keyrung_verifier.factors import FACTOR_OF_ANSWER
 from keyrung_verifier.limits import FAILURE_DELAYS_SECONDS, MAX_FAILURES
 
 # Digits that int() and \d take and that are not ASCII.
@@ -276,7 +276,8 @@ def test_time_comes_from_the_server_alone(world: World) -> None:
 
 
 def test_the_factors_are_the_listed_ones_and_none_counts_events(world: World) -> None:
-    assert set(FACTORS) == {"otp", TOKEN_FACTOR}
+    names = {factor.name for factor in FACTOR_OF_ANSWER.values()}
+    assert names == {"otp", TOKEN_FACTOR, "urn:keyrung:possession"}
     world.enrol_totp()
     for name in ("hotp", "sms", "email", "webauthn", ""):
         assert world.respond(world.challenge_id(), {"factor": name, "code": "000000"}).status == 400
