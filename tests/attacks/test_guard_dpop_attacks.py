@@ -149,6 +149,30 @@ def test_a_proof_with_an_old_nonce_is_told_the_new_one_and_the_assertion_is_not_
     assert use(guarded, assertion, good_proof(client, nonce=answer.headers["DPoP-Nonce"])).status_code == 200
 
 
+def test_the_address_that_is_proved_is_the_configured_one_whatever_the_host_header_says(
+    guarded: Guarded, client: DpopClient, assertion: str
+) -> None:
+    hosts = [("Host", "evil.example"), ("X-Forwarded-Host", "evil.example"), ("X-Forwarded-Proto", "http")]
+    for_evil = client.proof(url="https://evil.example/profile", ath=TOKEN_SHA256)
+    assert use(guarded, assertion, for_evil, headers=[*AS_DPOP, *hosts]).status_code == 401
+
+    assert use(guarded, assertion, good_proof(client), headers=[*AS_DPOP, *hosts]).status_code == 200
+
+
+def test_behind_a_gateway_the_address_that_is_proved_is_the_one_that_clients_know(
+    guarded: Guarded, client: DpopClient, totp: Totp
+) -> None:
+    behind = Guarded(guarded.world, identify=guarded.decisions.identify, public_url="https://gateway.example/bank/")
+    asked = challenge(behind.request("POST", "/profile", headers=AS_DPOP))
+    challenge_id = asked["stepup_uri"].rpartition("/")[2]
+    earned = client.respond(challenge_id, totp.code(START), client.answer_proof(challenge_id)).body["assertion"]
+    inside = client.proof(url="https://gateway.example/profile", ath=TOKEN_SHA256)
+    outside = client.proof(url="https://gateway.example/bank/profile", ath=TOKEN_SHA256)
+
+    assert use(behind, earned, inside).status_code == 401
+    assert use(behind, earned, outside).status_code == 200
+
+
 def test_the_query_is_no_part_of_the_proof_and_still_bound_by_the_assertion(
     guarded: Guarded, client: DpopClient, assertion: str
 ) -> None:

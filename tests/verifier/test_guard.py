@@ -6,6 +6,8 @@ import pytest
 from support.guarded import ALICE, PUBLIC_URL, Guarded, challenge_of, stepped_up
 from support.verifier import ORIGIN, Totp, World
 
+from keyrung_verifier.guard.asgi import Receive, Scope, Send
+
 LARGE = {"amount_minor": 250000, "currency": "EUR", "payee": "Bob"}
 SMALL = LARGE | {"amount_minor": 10}
 
@@ -248,6 +250,31 @@ def test_a_websocket_is_refused(guarded: Guarded) -> None:
     sent = guarded.raw({"type": "websocket", "path": "/accounts"}, [{"type": "websocket.connect"}])
 
     assert [message["type"] for message in sent] == ["websocket.close"]
+
+
+def test_an_error_of_scope_stays_the_applications_own_and_becomes_no_challenge(guarded: Guarded, totp: Totp) -> None:
+    scope_error = {"status": 403, "headers": [(b"www-authenticate", b'Bearer error="insufficient_scope", scope="x"')]}
+
+    async def narrow(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", **scope_error})
+        await send({"type": "http.response.body", "body": b""})
+
+    assertion = stepped_up(guarded, totp)
+    guarded.guard._app = narrow
+    for answer in (guarded.request("GET", "/accounts"), guarded.request("POST", "/profile", assertion=assertion)):
+        assert answer.status_code == 403
+        assert answer.headers.get_list("WWW-Authenticate") == ['Bearer error="insufficient_scope", scope="x"']
+
+
+def test_a_challenge_of_the_application_itself_is_not_touched(guarded: Guarded) -> None:
+    async def signed_out(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 401, "headers": [(b"www-authenticate", b"Bearer")]})
+        await send({"type": "http.response.body", "body": b"own"})
+
+    guarded.guard._app = signed_out
+    answer = guarded.request("GET", "/accounts")
+
+    assert (answer.status_code, answer.text, answer.headers["WWW-Authenticate"]) == (401, "own", "Bearer")
 
 
 def test_an_application_without_a_lifespan_is_guarded_all_the_same(guarded: Guarded) -> None:
