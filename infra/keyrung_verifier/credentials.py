@@ -24,7 +24,9 @@ from keyrung_verifier.store.protocol import (
     Credential,
     ForgetFailures,
     RevokeCredential,
+    RevokeTicket,
     Store,
+    Ticket,
     Write,
 )
 
@@ -194,6 +196,34 @@ class Credentials:
         except ConditionFailedError as error:
             raise CredentialError(f"the credential {credential_id!r} was revoked before; nothing to do") from error
 
+    def revoke_all(self, subject_id: str) -> Sequence[str]:
+        """Revoke every credential and open ticket of a subject in one commit; return their ids.
+
+        That ends the subject's open challenges and unspent assertions too, also where they enrol again (ASVS 5.0
+        7.4.2): a challenge is answered, and an assertion pays, with what stood when it was made and stands still.
+
+        Raises:
+            CredentialError: There is nothing to revoke, or it changed just now.
+        """
+        now_seconds = self._now_seconds()
+        held = [each for each in self._store.credentials(subject_id) if each.revoked_at_seconds is None]
+        tickets = [
+            each
+            for each in self._store.tickets(subject_id)
+            if each.redeemed_at_seconds is None and each.revoked_at_seconds is None
+        ]
+        if not held and not tickets:
+            raise CredentialError(f"{subject_id!r} has no credential and no open ticket; check the subject's id")
+        writes: list[Write] = [RevokeTicket(ticket_id=each.ticket_id, now_seconds=now_seconds) for each in tickets]
+        writes += [RevokeCredential(credential_id=each.credential_id, now_seconds=now_seconds) for each in held]
+        entries = [self._entry("ticket.revoked", each) for each in tickets]
+        entries += [self._entry("credential.revoked", each) for each in held]
+        try:
+            self._audit.commit(entries, writes)
+        except ConditionFailedError as error:
+            raise CredentialError(f"what {subject_id!r} holds was changed just now; do it again") from error
+        return [each.credential_id for each in held] + [each.ticket_id for each in tickets]
+
     def _token_credential(self, key: PublicKey) -> Credential:
         check_subject(key.subject_id)
         members = checked_key(key.public_jwk)
@@ -226,15 +256,15 @@ class Credentials:
             ) from error
         return credentials
 
-    def _entry(self, event: str, credential: Credential) -> Entry:
+    def _entry(self, event: str, of: Credential | Ticket) -> Entry:
         return Entry(
             event=event,
             outcome="success",
             actor=ACTOR,
             operator=self._operator,
-            subject_id=credential.subject_id,
-            factor=credential.factor,
-            credential_id=credential.credential_id,
+            subject_id=of.subject_id,
+            factor=of.factor,
+            credential_id=of.ticket_id if isinstance(of, Ticket) else of.credential_id,
         )
 
     def _now_seconds(self) -> int:

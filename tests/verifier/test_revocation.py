@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from support.verifier import Totp, World, at_once
 
+from keyrung_verifier.errors import CredentialError, TicketRefusedError
 from keyrung_verifier.factors import FACTOR_OF_ANSWER
 from keyrung_verifier.factors.totp import OtpAnswer
 
@@ -103,3 +104,53 @@ def test_when_a_credential_was_last_used_is_noted_with_the_right_answer_only(wor
     world.step_up(totp)
 
     assert world.credentials.list("alice")[0].last_used_at_seconds == int(world.clock.now().timestamp())
+
+
+def test_a_disabled_subject_loses_credentials_tickets_open_challenges_and_unspent_assertions_at_once(
+    world: World,
+) -> None:
+    totp, other = world.enrol_totp(), world.enrol_totp("bob")
+    world.enrol_token()
+    order = world.tickets.order("alice")
+    world.tickets.issue([order])
+    unspent, open_id = world.step_up(totp), world.challenge_id()
+    world.clock.advance(30)
+    code = totp.code(world.clock.now())
+
+    ended = world.credentials.revoke_all("alice")
+
+    assert len(ended) == 3
+    assert world.spend(unspent).status == 403
+    assert world.respond_code(open_id, code).status == 403
+    assert world.challenge().body["error"] == "unmet_authentication_requirements"
+    with pytest.raises(TicketRefusedError):
+        world.tickets.redeem(order.secret)
+    assert world.records("assertion.issued")[-1]["outcome"] == "success", "only the one before"
+    assert len(world.records("credential.revoked")) == 2
+    assert world.spend(world.step_up(other, subject="bob"), asked={"subject": "bob"}).status == 200
+
+
+def test_a_subject_who_enrols_again_revives_nothing_from_before(world: World) -> None:
+    totp = world.enrol_totp()
+    unspent, open_id = world.step_up(totp), world.challenge_id()
+    world.credentials.revoke_all("alice")
+    again = world.enrol_totp()
+    world.clock.advance(30)
+
+    assert world.respond_code(open_id, again.code(world.clock.now())).status == 403
+    assert world.spend(unspent).status == 403
+    assert world.spend(world.step_up(again)).status == 200
+
+
+def test_a_credential_that_was_enrolled_after_a_challenge_does_not_answer_it(world: World) -> None:
+    world.enrol_totp()
+    challenge_id = world.challenge_id()
+    late = world.enrol_totp()
+
+    assert world.respond_code(challenge_id, late.code(world.clock.now())).status == 403
+    assert world.last_reason("challenge.answered") == "wrong_code"
+
+
+def test_a_subject_who_holds_nothing_is_named_as_such(world: World) -> None:
+    with pytest.raises(CredentialError, match="no credential"):
+        world.credentials.revoke_all("alcie")

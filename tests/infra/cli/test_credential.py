@@ -59,6 +59,9 @@ def add_token(deployed: Project, eves_token: SoftHsmToken) -> Add:
     return add
 
 
+CLICK_USAGE_ERROR = 2
+
+
 def _list(project: Project, *subject: str) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = json.loads(project.keyrung("credential", "list", *subject, "--json").stdout)[
         "credentials"
@@ -84,6 +87,9 @@ def test_an_app_is_added_listed_and_revoked_and_its_seed_shown_once(deployed: Pr
     check_one_sentence(deployed.keyrung("credential", "revoke", credential_id, check=False), "revoked before")
     assert deployed.keyrung("credential", "list").stdout.splitlines()[1].split()[1] == "revoked"
     assert _list(deployed)[0]["revoked_at"] is not None
+    check_one_sentence(deployed.keyrung("credential", "revoke", "--subject", "eve@example.org", check=False), "no open")
+    assert deployed.keyrung("credential", "revoke", check=False).returncode == CLICK_USAGE_ERROR
+    assert deployed.keyrung("credential", "revoke", "x", "--subject", "y", check=False).returncode == CLICK_USAGE_ERROR
 
     secrets = {"seed": seed.encode(), "seed, decoded": base64.b32decode(seed)}
     assert leaks(secrets, files(deployed.state / "verifier", deployed.state / "inventory.db")) == []
