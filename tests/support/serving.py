@@ -7,8 +7,9 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -27,12 +28,14 @@ LARGE_TRANSFER = {"amount_minor": 250_000, "currency": "EUR", "payee": "Bob"}
 
 
 @contextmanager
-def serving(project: Project) -> Iterator[subprocess.Popen[str]]:
+def serving(
+    project: Project, *, environment: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[subprocess.Popen[str]]:
     """Run `keyrung serve` until the end of the block; yield it once it says that it is ready."""
     process = subprocess.Popen(
         [sys.executable, "-m", "keyrung_infra.cli", "serve"],
         cwd=project.root,
-        env=project.environment(),
+        env=project.environment() | dict(environment),
         stdin=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,

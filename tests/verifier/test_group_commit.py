@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.failing_sync import failing_sync
+from support.disk_sync import failing_sync
 from support.verifier import AUDIT_KEY, TESTS, World, at_once
 
 from keyrung_audit import public_key_from_jwk, verify

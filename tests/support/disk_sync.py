@@ -1,4 +1,4 @@
-"""A disk that fails to sync: a library put before libc, whose `fsync` and `fdatasync` fail while a file says so."""
+"""A disk that fails to sync, or does not: a library put before libc, with an `fsync` and `fdatasync` of its own."""
 
 import os
 import shutil
@@ -23,12 +23,14 @@ static int broken(void) {
 
 int fsync(int descriptor) {
     static int (*real)(int);
+    if (getenv("KEYRUNG_TEST_SYNC_SKIPPED") != NULL) return 0;
     if (real == NULL) *(void **)&real = dlsym(RTLD_NEXT, "fsync");
     return broken() ? -1 : real(descriptor);
 }
 
 int fdatasync(int descriptor) {
     static int (*real)(int);
+    if (getenv("KEYRUNG_TEST_SYNC_SKIPPED") != NULL) return 0;
     if (real == NULL) *(void **)&real = dlsym(RTLD_NEXT, "fdatasync");
     return broken() ? -1 : real(descriptor);
 }
@@ -37,13 +39,22 @@ int fdatasync(int descriptor) {
 
 def failing_sync(folder: Path, switch: Path) -> Mapping[str, str]:
     """Return the environment of a process whose disk fails to sync as long as the file ``switch`` exists."""
+    return {**os.environ, "LD_PRELOAD": _library(folder), "KEYRUNG_TEST_SYNC_FAILS_WHILE": str(switch)}
+
+
+def skipped_sync(folder: Path) -> Mapping[str, str]:
+    """Return what to add to the environment of a process for which nothing is synced: only to see what a sync costs."""
+    return {"LD_PRELOAD": _library(folder), "KEYRUNG_TEST_SYNC_SKIPPED": "1"}
+
+
+def _library(folder: Path) -> str:
     compiler = shutil.which("cc")
     if compiler is None:
         if os.environ.get("CI"):
             pytest.fail("CI needs a C compiler for this test")
         pytest.skip("there is no C compiler")
-    source, library = folder / "failing_sync.c", folder / "failing_sync.so"
+    source, library = folder / "disk_sync.c", folder / "disk_sync.so"
     source.write_text(_SOURCE)
     options = ["-D_GNU_SOURCE", "-shared", "-fPIC", "-o", str(library), str(source), "-ldl"]
     subprocess.run([compiler, *options], check=True)
-    return {**os.environ, "LD_PRELOAD": str(library), "KEYRUNG_TEST_SYNC_FAILS_WHILE": str(switch)}
+    return str(library)
