@@ -17,6 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -266,6 +267,24 @@ def test_evaluations_without_the_sync(bench: Bench, tmp_path: Path) -> None:
     print()
     _line("evaluations, 64 clients, nothing synced", [v.per_second for _, v in rounds], unit="/s")
     _line("  beside empty requests", [v.per_second / e.per_second for e, v in rounds])
+
+
+def test_good_requests_while_a_stranger_floods(bench: Bench) -> None:
+    """The stranger sends as fast as one connection takes it; what is left of the processor is the client's."""
+    alone, flooded, sent = [], [], []
+    with bench.serving() as pid:
+        for _ in range(_ROUNDS):
+            alone.append(bench.measure(pid, "evaluate", 1))
+            with ThreadPoolExecutor() as threads:
+                flood = threads.submit(bench.measure, pid, "refused", 1, 2 * _ROUND_SECONDS)
+                flooded.append(bench.measure(pid, "evaluate", 1))
+                sent.append(flood.result().per_second)
+    print()
+    _line("refusals while one client asks for evaluations", sent, unit="/s")
+    _line(
+        "  an evaluation's median beside that alone", [f.median / a.median for a, f in zip(alone, flooded, strict=True)]
+    )
+    _line("  its p99 beside that alone", [f.p99 / a.p99 for a, f in zip(alone, flooded, strict=True)])
 
 
 def test_memory_over_many_step_ups(bench: Bench) -> None:

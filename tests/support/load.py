@@ -24,7 +24,7 @@ from keyrung_verifier.strict import length_prefixed
 
 REQUEST = {"method": "POST", "uri": "https://bank.test/transfers", "body_sha256": "A" * 43}
 TRANSFER = {"amount_minor": 500_000, "currency": "EUR", "payee": "Bob"}
-Kind = Literal["empty", "evaluate", "step_up"]
+Kind = Literal["empty", "evaluate", "step_up", "refused"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,6 +116,7 @@ def _post(path: str, body: object, authorization: str | None = None) -> bytes:
     return f"POST {path} HTTP/1.1\r\nHost: localhost\r\n{header}Content-Length: {len(data)}\r\n\r\n".encode() + data
 
 
+_MADE_UP = _post(f"/stepup/v1/challenges/{'A' * 43}/response", {"factor": "otp", "code": "000000"})
 _EMPTY = b"GET /nothing-here HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
@@ -132,6 +133,9 @@ class _Worker:
 
     async def empty(self) -> None:
         await self._connection.send(_EMPTY, b"404")
+
+    async def refused(self) -> None:
+        await self._connection.send(_MADE_UP, b"403")
 
     async def evaluate(self) -> None:
         await self._connection.send(self._evaluation, b"200")
@@ -179,7 +183,13 @@ async def _run(load: Load) -> Done:
             _Connection, "127.0.0.1", load.port, ssl=trust, server_hostname="localhost"
         )
         worker = _Worker(load, person, connection)
-        workers.append({"empty": worker.empty, "evaluate": worker.evaluate, "step_up": worker.step_up}[load.kind])
+        works = {
+            "empty": worker.empty,
+            "evaluate": worker.evaluate,
+            "step_up": worker.step_up,
+            "refused": worker.refused,
+        }
+        workers.append(works[load.kind])
     print("connected", flush=True)
     await loop.run_in_executor(None, sys.stdin.readline)  # all processes begin together
     began = time.perf_counter()
