@@ -13,6 +13,21 @@ from keyrung_verifier.strict import decode_base64url
 
 # The members that make the key and its thumbprint (RFC 7638 section 3.2, RFC 8037 section 2).
 REQUIRED_MEMBERS: Mapping[str, tuple[str, ...]] = {"EC": ("crv", "kty", "x", "y"), "OKP": ("crv", "kty", "x")}
+# The y-coordinates (RFC 8032 section 5.1.2, little-endian) of Ed25519's points of small order, 0 and 1 also as p and
+# p + 1: under such a key a signature that nobody made verifies for any text. They are derived again in the tests.
+_SMALL_ORDER = frozenset(
+    bytes.fromhex(text)
+    for text in (
+        "0000000000000000000000000000000000000000000000000000000000000000",
+        "0100000000000000000000000000000000000000000000000000000000000000",
+        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+        "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+    )
+)
+_SIGN_BIT = 0x80
 # States of a key whose earlier signatures still count (NIST SP 800-57 part 1, section 7).
 ACCEPTED_STATES = frozenset({"active", "deactivated"})
 
@@ -26,7 +41,7 @@ def public_members(jwk: Mapping[str, str]) -> dict[str, str] | None:
     if "d" in jwk or jws.key_algorithm(jwk) is None or any(not isinstance(jwk.get(name), str) for name in names):
         return None
     members = {name: jwk[name] for name in names}
-    return members if _is_on_curve(members) else None
+    return members if _is_good_point(members) else None
 
 
 def thumbprint(members: Mapping[str, str]) -> str:
@@ -42,10 +57,12 @@ def published(jwk: Mapping[str, str], *, key_id: str, algorithm: str) -> dict[st
     return {**{name: jwk[name] for name in names}, "kid": key_id, "alg": algorithm, "use": "sig"}
 
 
-def _is_on_curve(members: Mapping[str, str]) -> bool:
+def _is_good_point(members: Mapping[str, str]) -> bool:
     try:
         x = decode_base64url(members["x"], size_bytes=jws.COORDINATE_BYTES)
         if members["kty"] == "OKP":
+            if x[:-1] + bytes([x[-1] & ~_SIGN_BIT]) in _SMALL_ORDER:
+                return False
             Ed25519PublicKey.from_public_bytes(x)
         else:
             y = decode_base64url(members["y"], size_bytes=jws.COORDINATE_BYTES)
