@@ -31,6 +31,7 @@ from keyrung_verifier.guard.routes import Routes, check_target
 ASSERTION_HEADER = "step-up-assertion"
 MAX_BODY_BYTES = 1024 * 1024  # the body is held in memory while the verifier decides
 
+_BASE_URL = re.compile(r"https://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?(/[\w.~-]+)*/?", re.ASCII)
 # One assertion in one header: three base64url parts (RFC 7515 section 3.1).
 _COMPACT_JWS = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
 
@@ -72,9 +73,7 @@ class Guard:
         issuer: str | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        if not verifier_url.startswith("https://") or not public_url.startswith("https://"):
-            raise GuardConfigError("Both URLs must begin with https://.")
-        self.verifier_url, self._public_url = verifier_url.removesuffix("/"), public_url.removesuffix("/")
+        self.verifier_url, self._public_url = _base_url(verifier_url), _base_url(public_url)
         self.identify = identify
         self._issuer, self._audience, self._now = issuer or self.verifier_url, audience or self._public_url, now
         self._routes = Routes(routes)
@@ -147,6 +146,13 @@ class Guard:
 
     def _verify(self, text: str, keys: Mapping[str, Mapping[str, str]]) -> assertion.Claims:
         return assertion.verify(text, keys=keys, issuer=self._issuer, audience=self._audience, now=self._now())
+
+
+def _base_url(url: str) -> str:
+    """Return what paths are written behind: an https URL without a slash at its end."""
+    if _BASE_URL.fullmatch(url) is None:
+        raise GuardConfigError("Both URLs must read like https://host[:port][/path], in lower case up to the path.")
+    return url.removesuffix("/")
 
 
 def _assertion_of(head: Head) -> str | None:

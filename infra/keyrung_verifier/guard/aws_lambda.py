@@ -5,6 +5,7 @@ import logging
 import ssl
 import time
 from collections.abc import Callable, Mapping
+from functools import wraps
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -48,6 +49,7 @@ def guarded(guard: Guard, *, tls: ssl.SSLContext | None = None) -> Callable[[Han
     verifier = urlsplit(guard.verifier_url)
 
     def decorate(handler: Handler) -> Handler:
+        @wraps(handler)
         def handle(event: Event, context: Any) -> Result:
             try:
                 arrival = guard.arrive(head_of(event), guard.identify(event))

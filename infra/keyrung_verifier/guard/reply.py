@@ -2,7 +2,7 @@
 
 import json
 import logging
-import secrets
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -42,7 +42,7 @@ def reply_to(ended: Exception) -> Reply:
         refusal = ended
     else:  # the last line: nothing unforeseen lets a request pass
         refusal = Refusal(500, "server_error", f"unexpected {type(ended).__name__}")
-    correlation_id = secrets.token_urlsafe(12)  # a label for the log, no secret and no part of any decision
+    correlation_id = os.urandom(12).hex()  # a label for the log, no secret and no part of any decision
     level = logging.WARNING if refusal.status >= _SERVER_ERRORS else logging.INFO
     _LOG.log(level, "refused %s %s: %s", refusal.error, correlation_id, refusal.reason)
     members = {

@@ -40,5 +40,7 @@ def _compiled(route: str) -> tuple[str, re.Pattern[str]]:
     if found is None:
         raise GuardConfigError(f"The route {route!r} must read like 'POST /transfers/{{id}}'.")
     parts = re.split(r"\{([a-z_]+)\}", found["path"])
+    if len(set(parts[1::2])) < len(parts[1::2]):
+        raise GuardConfigError(f"The route {route!r} must name each parameter once.")
     pattern = "".join(f"(?P<{part}>{_SEGMENT})" if index % 2 else re.escape(part) for index, part in enumerate(parts))
     return found["method"], re.compile(pattern)
