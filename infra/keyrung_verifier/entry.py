@@ -16,7 +16,6 @@ from keyrung_verifier import paths
 from keyrung_verifier.callers import Caller
 from keyrung_verifier.errors import CallerRefusedError, NotFoundError, RefusedError, UnexpectedError
 from keyrung_verifier.limits import TOKEN_ID_BYTES
-from keyrung_verifier.openapi import openapi_document
 from keyrung_verifier.service import Answer, Verifier
 
 _LOG = logging.getLogger(__name__)
@@ -76,6 +75,8 @@ class Reply:
 
 @cache
 def _openapi() -> Answer:
+    from keyrung_verifier.openapi import openapi_document  # noqa: PLC0415 - a cold start seldom needs it
+
     return openapi_document()
 
 
@@ -95,12 +96,10 @@ _PUBLIC_ROUTES: Mapping[tuple[str, str], Callable[[Verifier], Answer]] = {
 }
 
 
-def serve(verifier: Verifier, request: WebRequest | RefusedError) -> Reply:
-    """Return the reply to a request, or to what a shell could not read as one; no exception leaves."""
+def serve(verifier: Verifier, request: WebRequest) -> Reply:
+    """Return the reply to a request; no exception leaves."""
     headers: dict[str, str] = dict(BASE_HEADERS)
     try:
-        if isinstance(request, RefusedError):
-            raise request
         headers |= _extra_headers(verifier, request)
         status, answer = _dispatch(verifier, request)
     except RefusedError as error:
@@ -148,7 +147,7 @@ def _refusal(verifier: Verifier, error: RefusedError, headers: dict[str, str]) -
 
 
 def refusal(error: RefusedError, headers: Mapping[str, str] = BASE_HEADERS, *, correlation_id: str) -> Reply:
-    """Return the reply that refuses; a shell uses it only where there is no verifier to ask."""
+    """Return the reply that refuses; for shells, where there is no request or no verifier to ask."""
     headers = dict(headers)
     if error.status == CallerRefusedError.status:
         headers["WWW-Authenticate"] = 'Basic realm="keyrung", charset="UTF-8"'  # RFC 7617 section 2

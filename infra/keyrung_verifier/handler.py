@@ -12,10 +12,9 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from keyrung_verifier import entry
-from keyrung_verifier.aws.archiver import Archiver
 from keyrung_verifier.aws.clients import AwsClients
 from keyrung_verifier.aws.deployed import DeployedVerifier, DeploymentDocument
 from keyrung_verifier.entry import Reply, WebRequest
@@ -28,6 +27,9 @@ from keyrung_verifier.protocols import Clock, Random
 from keyrung_verifier.request_log import Served, line_of, operation_of
 from keyrung_verifier.service import Verifier
 from keyrung_verifier.system import SystemClock, SystemRandom
+
+if TYPE_CHECKING:
+    from keyrung_verifier.aws.archiver import Archiver
 
 PRINCIPAL_VARIABLE = "KEYRUNG_PRINCIPAL"
 NAME_VARIABLE = "AWS_LAMBDA_FUNCTION_NAME"
@@ -101,7 +103,7 @@ class Function:
         try:
             request = self._read(shell, event)
         except MalformedRequestError as error:
-            request, reply = None, self._reply(error)
+            request, reply = None, self._refuse(error)
         else:
             reply = self._reply(request)
         served = Served(
@@ -122,12 +124,15 @@ class Function:
         request = shell.request_of(event)
         return request if shell.names_caller else replace(request, principal=self._principal)
 
-    def _reply(self, request: WebRequest | RefusedError) -> Reply:
+    def _reply(self, request: WebRequest) -> Reply:
         try:
             verifier = self._verifier()
         except UnavailableError as error:
-            return entry.refusal(error, correlation_id=self._random.token_bytes(TOKEN_ID_BYTES).hex())
+            return self._refuse(error)
         return entry.serve(verifier, request)
+
+    def _refuse(self, error: RefusedError) -> Reply:
+        return entry.refusal(error, correlation_id=self._random.token_bytes(TOKEN_ID_BYTES).hex())
 
 
 class _Platform:
@@ -164,7 +169,9 @@ def _function() -> Function:
 
 
 @cache
-def _archiver() -> Archiver:
+def _archiver() -> "Archiver":
+    from keyrung_verifier.aws.archiver import Archiver  # noqa: PLC0415 - the verifier need not wait for it
+
     platform = _platform()
     return Archiver(
         platform.document, platform.clients, clock=platform.clock, write=sys.stdout.write, name=platform.name

@@ -22,6 +22,7 @@ from keyrung_infra.packaging.bundle import build_bundle, running_architecture
 
 _START_SECONDS = 30
 _CALL_SECONDS = 60
+_INVOKE = "/2015-03-31/functions/function/invocations"
 # What the runtime has beside our bundle: its client, and what that imports.
 _RUNTIME = ("awslambdaric", "runtime_client*", "simplejson", "snapshot_restore_py")
 
@@ -32,10 +33,11 @@ class Emulator:
 
     url: str
     log: Path
+    client: httpx.Client
 
     def call(self, event: object) -> Any:
         """Return the function's answer."""
-        return httpx.post(self.url, json=event, timeout=_CALL_SECONDS).json()
+        return self.client.post(self.url, json=event).json()
 
     def http(self, event: Mapping[str, Any]) -> tuple[int, dict[str, Any], dict[str, str]]:
         """Return status, body and headers of what a function URL would send."""
@@ -92,7 +94,8 @@ def emulated(
         )
     try:
         _wait(port, process, log)
-        yield Emulator(url=f"http://127.0.0.1:{port}/2015-03-31/functions/function/invocations", log=log)
+        with httpx.Client(timeout=_CALL_SECONDS) as client:
+            yield Emulator(url=f"http://127.0.0.1:{port}{_INVOKE}", log=log, client=client)
     finally:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)  # with the function's own process
