@@ -1,9 +1,11 @@
 """What AWS Lambda calls: one function for each kind of event, all of them around the one choke point `entry.serve`.
 
 A deployment names one of them as the handler of a function: `keyrung_verifier.handler.http` behind a function URL or
-an HTTP API, `direct` for applications that invoke it, `archive` for the stream of the store. `KEYRUNG_CONFIG` names the
-deployment document in S3. For events that carry no caller, `KEYRUNG_PRINCIPAL` names the IAM role of the one
-application that may invoke the function.
+an HTTP API, `direct` for applications that invoke it, `http_authorizer` and `rest_authorizer` for gateways that ask
+before they call an application, `archive` for the stream of the store.
+
+`KEYRUNG_CONFIG` names the deployment document in S3. For events that carry no caller, `KEYRUNG_PRINCIPAL` names the IAM
+role of the one application that the function works for; `KEYRUNG_ROUTES` holds the actions of an authorizer's routes.
 """
 
 import os
@@ -19,6 +21,7 @@ from keyrung_verifier.aws.clients import AwsClients
 from keyrung_verifier.aws.deployed import DeployedVerifier, DeploymentDocument
 from keyrung_verifier.entry import Reply, WebRequest
 from keyrung_verifier.errors import MalformedRequestError, RefusedError, UnavailableError
+from keyrung_verifier.events import authorizer
 from keyrung_verifier.events import direct as direct_events
 from keyrung_verifier.events import http as http_events
 from keyrung_verifier.limits import TOKEN_ID_BYTES
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     from keyrung_verifier.aws.archiver import Archiver
 
 PRINCIPAL_VARIABLE = "KEYRUNG_PRINCIPAL"
+ROUTES_VARIABLE = "KEYRUNG_ROUTES"
 NAME_VARIABLE = "AWS_LAMBDA_FUNCTION_NAME"
 # The end of a function's time that is kept for the answer.
 ANSWER_SECONDS = 0.5
@@ -56,15 +60,42 @@ class Shell:
     Attributes:
         request_of: Reads an event.
         names_caller: Whether events carry their caller; if not, it is the one whom the deployment names.
+        answer_of: Gives the answer to the event.
     """
 
     request_of: Callable[[object], WebRequest]
     names_caller: bool
-    answer_of: Callable[[Reply], dict[str, object]]
+    answer_of: Callable[[Reply, object], dict[str, object]]
 
 
-HTTP = Shell(request_of=http_events.request_of, names_caller=True, answer_of=http_events.answer_of)
-DIRECT = Shell(request_of=direct_events.request_of, names_caller=False, answer_of=direct_events.answer_of)
+HTTP = Shell(
+    request_of=http_events.request_of,
+    names_caller=True,
+    answer_of=lambda reply, _event: http_events.answer_of(reply),
+)
+DIRECT = Shell(
+    request_of=direct_events.request_of,
+    names_caller=False,
+    answer_of=lambda reply, _event: direct_events.answer_of(reply),
+)
+
+
+def http_authorizer_shell(routes: authorizer.Routes) -> Shell:
+    """Return the shell of an HTTP API's authorizer for these routes."""
+    return Shell(
+        request_of=lambda event: authorizer.http_request_of(event, routes),
+        names_caller=False,
+        answer_of=lambda reply, _event: authorizer.http_answer_of(reply),
+    )
+
+
+def rest_authorizer_shell(routes: authorizer.Routes) -> Shell:
+    """Return the shell of a REST API's authorizer for these routes."""
+    return Shell(
+        request_of=lambda event: authorizer.rest_request_of(event, routes),
+        names_caller=False,
+        answer_of=authorizer.rest_answer_of,
+    )
 
 
 class Function:
@@ -118,7 +149,7 @@ class Function:
         )
         self._cold = False
         self._write(line_of(served, now=self._clock.now()) + "\n")
-        return shell.answer_of(reply)
+        return shell.answer_of(reply, event)
 
     def _read(self, shell: Shell, event: object) -> WebRequest:
         request = shell.request_of(event)
@@ -169,6 +200,11 @@ def _function() -> Function:
 
 
 @cache
+def _routes() -> authorizer.Routes:
+    return authorizer.parse_routes(os.environ.get(ROUTES_VARIABLE, ""))
+
+
+@cache
 def _archiver() -> "Archiver":
     from keyrung_verifier.aws.archiver import Archiver  # noqa: PLC0415 - the verifier need not wait for it
 
@@ -191,6 +227,16 @@ def http(event: object, context: LambdaContext) -> dict[str, object]:
 def direct(event: object, context: LambdaContext) -> dict[str, object]:
     """Answer a direct invocation."""
     return _function().call(DIRECT, event, context)
+
+
+def http_authorizer(event: object, context: LambdaContext) -> dict[str, object]:
+    """Answer an HTTP API that asks whether a request may pass."""
+    return _function().call(http_authorizer_shell(_routes()), event, context)
+
+
+def rest_authorizer(event: object, context: LambdaContext) -> dict[str, object]:
+    """Answer a REST API that asks whether a request may pass."""
+    return _function().call(rest_authorizer_shell(_routes()), event, context)
 
 
 def archive(event: Mapping[str, Any], context: LambdaContext) -> dict[str, object]:

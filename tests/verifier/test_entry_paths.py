@@ -24,7 +24,11 @@ from keyrung_verifier.system import SystemRandom
 
 ROOT = Path(__file__).parents[2]
 SHELLS = {"infra/keyrung_infra/serve/app.py", "infra/keyrung_verifier/handler.py"}
-EVENT_MODULES = {f"infra/keyrung_verifier/{name}.py" for name in ("events/http", "events/direct", "request_log")}
+EVENT_MODULES = {
+    f"infra/keyrung_verifier/{name}.py" for name in ("events/authorizer", "events/http", "events/direct", "request_log")
+}
+ROUTES = {"GET /accounts/{id}": "accounts.read", "POST /profile": "profile.update"}
+AUTHORIZERS = [handler.http_authorizer_shell(ROUTES), handler.rest_authorizer_shell(ROUTES)]
 CHOSEN = Reply(status=299, body=b'{"chosen":true}')
 
 
@@ -104,6 +108,61 @@ def test_what_the_choke_point_says_is_what_the_caller_hears(
 @pytest.mark.parametrize("way_in", WAYS_IN)
 def test_every_way_in_answers_alike(world: World, way_in: Callable[[World], tuple[int, str]]) -> None:
     assert way_in(world) == (200, '{"status":"ok"}')
+
+
+@pytest.mark.parametrize("shell", AUTHORIZERS, ids=["http", "rest"])
+def test_an_authorizer_asks_the_choke_point(
+    world: World, monkeypatch: pytest.MonkeyPatch, shell: handler.Shell
+) -> None:
+    asked: list[WebRequest] = []
+
+    def serve(_verifier: object, request: WebRequest) -> Reply:
+        asked.append(request)
+        return CHOSEN
+
+    monkeypatch.setattr(entry, "serve", serve)
+
+    assert not admitted(answer(shell, world.verifier, authorizer_event(), principal="arn"))
+    assert [(request.method, request.path, request.principal) for request in asked] == [
+        ("POST", "/access/v1/evaluation", "arn")
+    ]
+
+
+@pytest.mark.parametrize("shell", AUTHORIZERS, ids=["http", "rest"])
+def test_an_authorizer_admits_what_the_policy_allows_and_nothing_else(vouched: World, shell: handler.Shell) -> None:
+    named = configured_principal(ROLE_ARN)
+
+    assert admitted(answer(shell, vouched.verifier, authorizer_event(), principal=named))
+    assert vouched.records("access.evaluated")[-1]["actor"] == "by-role"
+    stepping_up = authorizer_event(route="POST /profile")
+    assert not admitted(answer(shell, vouched.verifier, stepping_up, principal=named))
+    assert not admitted(answer(shell, vouched.verifier, authorizer_event(route="GET /other"), principal=named))
+    assert not admitted(answer(shell, vouched.verifier, authorizer_event(), principal=None))
+    assert not admitted(answer(shell, vouched.verifier, {"Records": []}, principal=named))
+
+
+def authorizer_event(route: str = "GET /accounts/{id}") -> dict[str, Any]:
+    """Return an event that both kinds of authorizer can read."""
+    certificate = {"clientCert": {"subjectDN": "CN=batch", "serialNumber": "a1"}}
+    method, _, resource = route.partition(" ")
+    return {
+        "version": "2.0",
+        "type": "REQUEST",
+        "routeKey": route,
+        "rawPath": "/accounts/7",
+        "path": "/accounts/7",
+        "httpMethod": method,
+        "resource": resource,
+        "methodArn": "arn:aws:execute-api:eu-central-1:123456789012:abcdefghij/live/GET/accounts/7",
+        "requestContext": {"authentication": certificate, "identity": certificate},
+    }
+
+
+def admitted(said: dict[str, Any]) -> bool:
+    if "isAuthorized" in said:
+        return said["isAuthorized"] is True
+    (statement,) = said["policyDocument"]["Statement"]
+    return bool(statement["Effect"] == "Allow")
 
 
 def test_only_the_shells_know_the_choke_point_and_no_other_way_to_the_verifier() -> None:
