@@ -81,6 +81,11 @@ class StepUpClient:
                 f"{origin} did not answer as the verifier does ({type(error).__name__})",
                 fix="check that the verifier runs and that its certificate is of the expected authority",
             ) from error
+        if response.status_code == httpx.codes.ACCEPTED:
+            raise InfraError(
+                "the answer is right, and this challenge needs another one besides",
+                fix="answer the same challenge with another of its factors as well",
+            )
         raise StepUpRefusedError(
             "the verifier refused the answer", fix="ask for a new challenge", status=str(response.status_code)
         )

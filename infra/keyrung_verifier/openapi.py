@@ -33,6 +33,12 @@ Json = dict[str, Any]
 Refusals = tuple[type[RefusedError], ...]
 
 CLIENT_SECURITY: list[Json] = [{"client": []}]
+_REQUEST_ID: Json = {
+    "X-Request-ID": {"description": "As in the request (AuthZEN 1.0)", "schema": {"type": "string", "maxLength": 128}}
+}
+_DPOP_NONCE: Json = {
+    "DPoP-Nonce": {"description": "For the next proof (RFC 9449 section 8.2)", "schema": {"type": "string"}}
+}
 _ALWAYS: Refusals = (UnexpectedError, UnavailableError)
 _READING: Refusals = (MalformedRequestError, *_ALWAYS)
 _CALLER: Refusals = (CallerRefusedError, *_READING)
@@ -97,11 +103,14 @@ def openapi_document() -> Json:
                     (AccessDeniedError, UnmetRequirementError, StepUpNotRequiredError, *_CALLER),
                     request=models.ChallengeRequest,
                     status=201,
+                    nonce=True,
                 )
             },
             one: {
                 "parameters": [challenge_id],
-                "get": _operation("See a challenge", names, models.ChallengeView, (ChallengeRefusedError, *_ALWAYS)),
+                "get": _operation(
+                    "See a challenge", names, models.ChallengeView, (ChallengeRefusedError, *_ALWAYS), nonce=True
+                ),
             },
             f"{one}{paths.RESPONSE_SUFFIX}": {
                 "parameters": [challenge_id, dpop],
@@ -112,6 +121,7 @@ def openapi_document() -> Json:
                     (ChallengeRefusedError, *_PROVING, *_READING),
                     request=Answer,
                     more={202: ("A right answer, and another one is needed", models.AnswerKept)},
+                    nonce=True,
                 ),
             },
             paths.SPEND: {
@@ -121,6 +131,7 @@ def openapi_document() -> Json:
                     models.AssertionSpent,
                     (AssertionRefusedError, AccessDeniedError, StepUpNotRequiredError, *_PROVING, *_CALLER),
                     request=models.SpendRequest,
+                    nonce=True,
                 )
             },
             paths.JWKS: {"get": _operation("Keys of assertions", names, models.JsonWebKeySet, _ALWAYS)},
@@ -145,6 +156,7 @@ def _operation(
     request: Any = None,
     status: int = 200,
     more: Mapping[int, tuple[str, type[Struct]]] = MappingProxyType({}),
+    nonce: bool = False,
 ) -> Json:
     schema = {"oneOf": [names[each] for each in response]} if isinstance(response, tuple) else names[response]
     responses: Json = {str(status): {"description": "Success", "content": _content(schema)}}
@@ -154,6 +166,8 @@ def _operation(
         known = responses.get(str(refusal.status))
         codes = f"{known['description']}, {refusal.error}" if known else refusal.error
         responses[str(refusal.status)] = {"description": codes, "content": _content(names[models.ErrorResponse])}
+    for described in responses.values():
+        described["headers"] = {**_REQUEST_ID, **(_DPOP_NONCE if nonce else {})}
     operation: Json = {"summary": summary, "responses": dict(sorted(responses.items()))}
     if request is not None:
         operation["requestBody"] = {"required": True, "content": _content(names[request])}

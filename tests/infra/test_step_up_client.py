@@ -223,6 +223,16 @@ def test_an_answer_that_is_no_verifiers_is_one_sentence(
                 act()
 
 
+def test_a_right_answer_that_is_not_enough_says_that_another_one_is_needed(
+    running: Project, client: StepUpClient, uri: str
+) -> None:
+    with (
+        _in_between(running, lambda _answer, _path: (202, b"{}")) as page,
+        pytest.raises(InfraError, match="needs another one besides: answer the same challenge"),
+    ):
+        client.answer_code(_moved(uri, page), "123456")
+
+
 def test_a_redirect_is_not_followed(running: Project, client: StepUpClient, uri: str) -> None:
     for status in (301, 302, 303, 307, 308):
         with (

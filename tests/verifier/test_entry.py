@@ -43,8 +43,11 @@ def test_every_way_in_answers_as_described(world: World) -> None:
     document = openapi_document()
     for path, item in document["paths"].items():
         for method in item.keys() & {"get", "post"}:
-            answer = world.http(method.upper(), path.replace("{id}", "unknown"), b"{}", client=CLIENT)
-            assert str(answer.status) in item[method]["responses"]
+            answer = world.http(
+                method.upper(), path.replace("{id}", "unknown"), b"{}", client=CLIENT, request_id="a-request"
+            )
+            described = item[method]["responses"][str(answer.status)]
+            assert described["headers"].keys() == answer.headers.keys() & {"X-Request-ID", "DPoP-Nonce"}
 
 
 @pytest.mark.parametrize("path", CALLER_PATHS)
