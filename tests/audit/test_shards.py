@@ -1,13 +1,16 @@
 """A log of several chains is checked as one: none can be left out, and a key's life in one counts for all."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from support.audit_log import AuditKey, chain, key
 
 from keyrung_audit import Report, read_checkpoints, read_log, verify
 from keyrung_audit.errors import SourceError
+from keyrung_infra.cli.audit import command
 
 NAMES = ("00", "01", "02")
 SALT = "0f" * 32
@@ -204,3 +207,21 @@ def test_a_folder_without_an_archive_is_one_clear_error(tmp_path: Path) -> None:
     for read in (read_log, read_checkpoints):
         with pytest.raises(SourceError, match="copy the archive"):
             list(read(tmp_path))
+
+
+def test_the_command_checks_a_copy_of_the_archive_and_names_the_chain_that_is_missing(
+    log: Sharded, tmp_path: Path
+) -> None:
+    archive, key_file = tmp_path / "archive", tmp_path / "audit.pem"
+    write_archive(archive, log, cuts=[(0, 9)])
+    key_file.write_bytes(log.key.pem)
+    asked = ["verify", "--log", str(archive), "--checkpoints", str(archive), "--key", str(key_file)]
+
+    whole = CliRunner().invoke(command, asked)
+    shutil.rmtree(archive / "lines" / "01")
+    less = CliRunner().invoke(command, asked)
+
+    assert whole.exit_code == 0, whole.output
+    assert "shard 02     ends at number 3" in whole.output
+    assert less.exit_code == 1
+    assert "missing-shard at shard 01" in less.output
