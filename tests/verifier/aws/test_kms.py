@@ -9,8 +9,9 @@ import pytest
 from moto.core.exceptions import JsonRESTError
 from moto.kms.models import KmsBackend
 from support.aws import REGION, aws_client, sdk_client, sign_digests_as_kms_does, url
+from support.moto_server import FAULTS, Fault
 from support.stores import spec, verifies
-from support.verifier import UnsafeTestKey
+from support.verifier import UnsafeTestKey, World
 
 from keyrung_policies import jws
 from keyrung_provisioners import encoding
@@ -185,3 +186,24 @@ def test_a_signer_needs_a_public_p256_key(moto: Endpoint) -> None:
     for bad in ({}, jwk | {"d": "AA"}, {"kty": "OKP", "crv": "Ed25519", "x": jws.encode_base64url(b"\x01" * 32)}):
         with pytest.raises(ConfigurationError, match="P-256"):
             KmsSigner(client=client, key_uri=str(SIGNING), public_jwk=bad, generation=1, state="active")
+
+
+@pytest.mark.parametrize("code", ["DisabledException", "KMSInvalidStateException", "ThrottlingException"])
+def test_while_kms_does_not_sign_a_step_up_grants_nothing_and_no_other_key_steps_in(
+    moto: Endpoint, provisioned: Callable[[KeyUri, str], KeyDescription], code: str, tmp_path: Path
+) -> None:
+    world = World(tmp_path, signer=signer(moto, provisioned(SIGNING, "P-256").public_key_pem))
+    totp = world.enrol_totp()
+    challenge_id = world.challenge_id()
+    FAULTS.append(Fault("Sign", {"__type": code}))
+
+    refused = world.respond_code(challenge_id, totp.code(world.clock.now()))
+
+    assert refused.status == 503
+    assert int(refused.headers["Retry-After"]) > 0
+    assert "assertion" not in refused.body
+    assert world.last_reason("assertion.issued") == "signer"
+    FAULTS.clear()
+    world.clock.advance(30)
+    assert world.spend(world.step_up(totp)).status == 200
+    world.close()
