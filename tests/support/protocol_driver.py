@@ -5,14 +5,13 @@ import json
 import shutil
 import tempfile
 from datetime import timedelta
-from functools import cache
 from pathlib import Path
 
 from hypothesis.stateful import RuleBasedStateMachine
 from support.crashing_store import CrashingStore
+from support.dpop import TOKEN_SHA256, DpopClient
 from support.protocol_model import (
     AMR,
-    MORE_RULES,
     RULES,
     STEP_SECONDS,
     Asked,
@@ -20,9 +19,11 @@ from support.protocol_model import (
     Given,
     Holding,
     Model,
+    Proved,
     Question,
     code_of,
     digest_of,
+    policy_of,
     signed_text,
 )
 from support.verifier import (
@@ -37,15 +38,12 @@ from support.verifier import (
     UnsafeTestKey,
     World,
     b64,
-    catalog_texts,
     challenge_body,
     unb64,
 )
 
 from keyrung_audit import public_key_from_jwk, verify
 from keyrung_policies.bundle import build_payload, policy_digest, sign_bundle
-from keyrung_policies.compile import compile_texts
-from keyrung_policies.policy_set import PolicySet
 from keyrung_verifier.generations import Generation, SigningLine
 from keyrung_verifier.limits import MAX_CREDENTIALS_PER_FACTOR
 from keyrung_verifier.protocols import Signer
@@ -53,6 +51,7 @@ from keyrung_verifier.store.protocol import (
     AdvanceCounter,
     ClearFailures,
     ConsumeChallenge,
+    ConsumeOnce,
     CountFailure,
     CountWrongAnswer,
     ForgetFailures,
@@ -61,15 +60,7 @@ from keyrung_verifier.store.protocol import (
 )
 
 SUBJECTS = ["alice", "bob"]
-
-
-@cache
-def _policy(minutes: int) -> PolicySet:
-    (text,) = catalog_texts().values()
-    text = text.replace(b"max_age: 5m", f"max_age: {minutes}m".encode()).replace(
-        b"rules:\n", b"rules:" + MORE_RULES + b"\n"
-    )
-    return compile_texts({"machine.yaml": text}).policy
+CLIENT_KEY = UnsafeTestKey("dpop-client").key_id
 
 
 class ProtocolDriver(RuleBasedStateMachine):
@@ -137,14 +128,21 @@ class ProtocolDriver(RuleBasedStateMachine):
         else:
             signature = b64(holding.secret.sign(signed_text(asked)))
             body = {"factor": factor, "credential_id": holding.credential_id, "origin": ORIGIN, "signature": signature}
-        given = Given(asked=asked, holding=holding, body=body, step=step)
+        proof = None
+        if asked.bound:
+            proof = Proved(asked=asked, text=self.dpop.answer_proof(asked.challenge_id), at=self.model.now)
+        given = Given(asked=asked, holding=holding, body=body, step=step, proof=proof)
         self.given.append(given)
         return given
 
     def send_answer(self, asked: Asked, given: Given) -> None:
         may, armed = self.model.may_earn(asked, given), self.store.crash is not None
         calm = not armed and not self.failed_lately(asked.subject, given.holding.factor)
-        answer = self.world.respond(asked.challenge_id, given.body)
+        calm = calm and (given.proof is None or given.proof.at == self.model.now)
+        path, marks = f"/stepup/v1/challenges/{asked.challenge_id}/response", self._used_proofs()
+        answer = self.world.http("POST", path, given.body, dpop=None if given.proof is None else given.proof.text)
+        if given.proof is not None and self._used_proofs() > marks:
+            given.proof.used = True
         self._take_over_what_is_durable(asked)
         if answer.status != 200:
             assert answer.status in ({400, 403, 503} if armed else {400, 403}), answer.body
@@ -166,7 +164,8 @@ class ProtocolDriver(RuleBasedStateMachine):
             "iss": ORIGIN,
             "aud": asked.client.audience,
             "sub": asked.subject,
-            "sid": asked.session,
+            "sid": asked.session["id"] if asked.bound else asked.session,
+            **({"cnf": {"jkt": CLIENT_KEY}} if asked.bound else {}),
             "iat": self.model.now,
             "nbf": self.model.now,
             "auth_time": self.model.now,
@@ -184,8 +183,9 @@ class ProtocolDriver(RuleBasedStateMachine):
         return Earned(text=text, asked=asked, holding=given.holding, key=self.keys[-1], at=self.model.now)
 
     def send_spend(self, earned: Earned, question: Question) -> None:
+        use = self.use_of(question)
         allowed, armed = self.model.may_spend(earned, question), self.store.crash is not None
-        answer = self.post_spend(earned.text, question)
+        answer = self.post_spend(earned.text, question, use)
         counted = [write.key for write in self.durable() if isinstance(write, SpendCounted)]
         earned.spent = max(earned.spent + (answer.status == 200), counted.count(_jti_hash(earned.text)))
         if answer.status == 200:
@@ -194,10 +194,22 @@ class ProtocolDriver(RuleBasedStateMachine):
             assert answer.status in ({403, 503} if armed else {403}), answer.body
             assert armed or not allowed, answer.body
 
-    def post_spend(self, text: str, question: Question) -> Answer:
+    def use_of(self, question: Question) -> dict[str, str] | None:
+        """Return what the session's client proves beside a request, where the session has a key."""
+        if isinstance(question["session"], str):
+            return None
+        return self.dpop.use(
+            self.dpop.proof(question["request"]["method"], question["request"]["uri"], ath=TOKEN_SHA256)
+        )
+
+    def post_spend(self, text: str, question: Question, use: dict[str, str] | None) -> Answer:
         asked = {name: question[name] for name in ("action", "subject", "session")}
         body = challenge_body(**asked, request=question["request"]) | {"assertion": text}
+        body |= {} if use is None else {"dpop": use}
         return self.world.http("POST", "/stepup/v1/assertions/spend", body, client=question["client"])
+
+    def _used_proofs(self) -> int:
+        return sum(isinstance(write, ConsumeOnce) and write.kind == "dpop" for write in self.durable())
 
     def durable(self) -> tuple[Write, ...]:
         """Return every write that was ever committed, by this process or one before it."""
@@ -232,7 +244,9 @@ class ProtocolDriver(RuleBasedStateMachine):
     def open_world(self) -> World:
         self.earlier: tuple[Write, ...] = self.durable() if hasattr(self, "store") else ()
         self.store = CrashingStore(self.folder / "store.db")
-        return World(self.folder, clock=self.clock, signers=self.line, store=self.store)
+        world = World(self.folder, clock=self.clock, signers=self.line, store=self.store)
+        self.dpop = DpopClient(world)
+        return world
 
     def enrol_another(self, subject: str, factor: str) -> None:
         held = [one for one in self.model.holdings if one.living and (one.subject, one.factor) == (subject, factor)]
@@ -269,7 +283,7 @@ class ProtocolDriver(RuleBasedStateMachine):
 
     def deploy_policy(self) -> None:
         self.versions += 1
-        policy = _policy(4 + self.versions % 2)
+        policy = policy_of(4 + self.versions % 2)
         self.model.policy = policy_digest(policy)
         payload = build_payload(
             policy,

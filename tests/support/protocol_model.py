@@ -7,10 +7,13 @@ import hashlib
 import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
-from support.verifier import ORIGIN, TOKEN_FACTOR, Totp, UnsafeTestKey, b64, unb64
+from support.verifier import ORIGIN, TOKEN_FACTOR, Totp, UnsafeTestKey, b64, catalog_texts, unb64
 
+from keyrung_policies.compile import compile_texts
+from keyrung_policies.policy_set import PolicySet
 from keyrung_verifier.callers import Client
 
 STEP_SECONDS = 30
@@ -74,7 +77,7 @@ class Asked:
     challenge_id: str
     client: Client
     subject: str
-    session: str
+    session: Any
     action: str
     request: dict[str, str]
     policy: str
@@ -82,6 +85,21 @@ class Asked:
     factors: frozenset[str]
     used: bool = False
     wrong: int = 0
+
+    @property
+    def bound(self) -> bool:
+        """Whether the session has a key, which the adversary does not hold."""
+        return not isinstance(self.session, str)
+
+
+@dataclass(kw_only=True, eq=False)
+class Proved:
+    """A proof that the session's key was at hand, made for the answer to one challenge."""
+
+    asked: Asked
+    text: str = field(repr=False)
+    at: int
+    used: bool = False
 
 
 @dataclass(kw_only=True, eq=False)
@@ -92,6 +110,7 @@ class Given:
     holding: Holding
     body: dict[str, Any]
     step: int | None = None
+    proof: Proved | None = None
     tampered: bool = False
 
 
@@ -128,7 +147,7 @@ class Model:
             return False
         if asked.policy != self.policy or factor not in asked.factors or given.tampered or not given.holding.living:
             return False
-        if given.holding.subject != asked.subject:
+        if given.holding.subject != asked.subject or (asked.bound and not self._proven(asked, given.proof)):
             return False
         if given.step is None:
             return given.asked is asked
@@ -138,6 +157,10 @@ class Model:
             and given.step > self.last_step.get(asked.subject, -1)
             and (asked.subject, given.step) in self.shown_steps
         )
+
+    def _proven(self, asked: Asked, proof: Proved | None) -> bool:
+        fresh = proof is not None and abs(self.now - proof.at) <= SKEW_SECONDS
+        return proof is not None and fresh and proof.asked is asked and not proof.used
 
     def may_spend(self, earned: Earned, question: Question) -> bool:
         """Return whether this assertion pays for what is asked now."""
@@ -154,6 +177,14 @@ class Model:
             and self.now < earned.at + rule.ttl_seconds
             and earned.at <= self.now + SKEW_SECONDS
         )
+
+
+@cache
+def policy_of(minutes: int) -> PolicySet:
+    """Return the sample policy with more rules, and with that age for what the sample requires."""
+    (text,) = catalog_texts().values()
+    text = text.replace(b"max_age: 5m", f"max_age: {minutes}m".encode())
+    return compile_texts({"machine.yaml": text.replace(b"rules:\n", b"rules:" + MORE_RULES + b"\n")}).policy
 
 
 def digest_of(request: dict[str, str], bind: Sequence[str]) -> str:

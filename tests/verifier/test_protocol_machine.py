@@ -7,6 +7,7 @@ that shares no code with the verifier says what was earned: nothing else is ever
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import pytest
@@ -14,7 +15,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, rule
 from support.crashing_store import When
-from support.protocol_driver import SUBJECTS, ProtocolDriver
+from support.dpop import DpopClient
+from support.protocol_driver import CLIENT_KEY, SUBJECTS, ProtocolDriver
 from support.protocol_model import CHALLENGE_SECONDS, RULES, SKEW_SECONDS, STEP_SECONDS, Earned, Given, Question
 from support.verifier import (
     CLIENT,
@@ -22,6 +24,7 @@ from support.verifier import (
     OTHER_CLIENT,
     TOKEN_FACTOR,
     UnsafeTestKey,
+    b64,
     http_request,
 )
 
@@ -31,7 +34,8 @@ from keyrung_verifier.store.protocol import (
     SpendCounted,
 )
 
-SESSIONS = ["sid-1", "sid-2"]
+# The last one is bound to a key of its client, which the adversary does not hold.
+SESSIONS = ["sid-1", "sid-2", {"id": "sid-3", "dpop_jkt": CLIENT_KEY}]
 CLIENTS = [CLIENT, OTHER_CLIENT]
 REQUESTS = [http_request(), http_request(uri="https://api.example/other"), http_request(method="PUT")]
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_."
@@ -161,8 +165,33 @@ class Protocol(ProtocolDriver):
         else:
             place = at % len(text)
             text = text[:place] + _another(text[place], ALPHABET[at % len(ALPHABET)] + "AB") + text[place + 1 :]
-        answer = self.post_spend(text, _question(earned))
+        answer = self.post_spend(text, _question(earned), self.use_of(_question(earned)))
         assert answer.status in {403, 503}, answer.body
+
+    @rule(question=questions, factor=factors, proof=back)
+    def answer_and_spend_without_the_key(self, question: Question, factor: str, proof: int) -> None:
+        """Steal the answer, then the assertion, of a session with a key, and try with no proof or another one."""
+        question = question | {"session": SESSIONS[-1]}
+        asked = self.have_asked(question)
+        given = self.make_answer(asked, factor) if asked else None
+        if asked and given:
+            others = [one.proof for one in self.given if one.proof is not None and one is not given]
+            stolen = replace(given, proof=_seen([*others, None], proof))
+            self.send_answer(asked, stolen)
+        self.step_up(question, factor)
+        earned = _seen(self.earned, 0)
+        if earned.asked.bound:
+            honest = self.use_of(_question(earned))
+            assert honest is not None
+            for use in (None, honest | {"token_sha256": b64(bytes(32))}, DpopClient(self.world, "mallory").use()):
+                assert self.post_spend(earned.text, _question(earned), use).status in {400, 403, 503}
+
+    @rule(question=questions, early=st.booleans())
+    def pay_late(self, question: Question, early: bool) -> None:
+        """Spend within the last second of an assertion, or just after it."""
+        self.step_up(question, TOKEN_FACTOR)
+        self.set_clock_by(RULES[_seen(self.earned, 0).asked.action].ttl_seconds - early)
+        self.pay(0)
 
     @rule(challenge=back)
     def look(self, challenge: int) -> None:
@@ -250,7 +279,7 @@ def _another(character: str, candidates: str) -> str:
 
 
 TestProtocol = Protocol.TestCase
-TestProtocol.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
+TestProtocol.settings = settings(max_examples=30, stateful_step_count=40, deadline=None)
 
 
 class ProtocolAtLength(Protocol):
