@@ -25,6 +25,7 @@ from keyrung_verifier.events import authorizer
 from keyrung_verifier.events import direct as direct_events
 from keyrung_verifier.events import http as http_events
 from keyrung_verifier.limits import TOKEN_ID_BYTES
+from keyrung_verifier.metrics import Teller
 from keyrung_verifier.principals import configured_principal
 from keyrung_verifier.protocols import Clock, Random
 from keyrung_verifier.request_log import Served, line_of, operation_of
@@ -172,8 +173,9 @@ class _Platform:
     def __init__(self, environment: Mapping[str, str]) -> None:
         self.clock, self.random = SystemClock(), SystemRandom()
         self.clients = AwsClients(environment, clock=self.clock, random=self.random)
-        self.document = DeploymentDocument(environment, self.clients, clock=self.clock)
         self.name = environment.get(NAME_VARIABLE, "")
+        self.teller = Teller(sys.stdout.write, function=self.name, clock=self.clock)
+        self.document = DeploymentDocument(environment, self.clients, clock=self.clock, teller=self.teller)
         named = environment.get(PRINCIPAL_VARIABLE)
         self.principal = configured_principal(named) if named else None
 
@@ -209,9 +211,7 @@ def _archiver() -> "Archiver":
     from keyrung_verifier.aws.archiver import Archiver  # noqa: PLC0415 - the verifier need not wait for it
 
     platform = _platform()
-    return Archiver(
-        platform.document, platform.clients, clock=platform.clock, write=sys.stdout.write, name=platform.name
-    )
+    return Archiver(platform.document, platform.clients, clock=platform.clock, teller=platform.teller)
 
 
 def _end_seconds(context: LambdaContext) -> float:

@@ -4,9 +4,11 @@ The form is that of the specification in the CloudWatch user guide; CloudWatch d
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+
+from keyrung_verifier.protocols import Clock
 
 NAMESPACE = "Keyrung"
 
@@ -48,3 +50,22 @@ def metric_line(
         },
         separators=(",", ":"),
     )
+
+
+class Teller:
+    """Writes lines that count something, by function.
+
+    Args:
+        write: Takes the log's lines.
+        function: The name of the function.
+        clock: Dates them.
+    """
+
+    def __init__(self, write: Callable[[str], object], *, function: str, clock: Clock) -> None:
+        self._write, self._function, self._clock = write, function, clock
+
+    def tell(self, message: str, *, level: str = "INFO", **counts: int) -> None:
+        """Write one line with these counts."""
+        members = {"level": level, "message": message, "function": self._function}
+        metrics = [Metric(name=name, unit="Count", value=count) for name, count in counts.items()]
+        self._write(metric_line(members, metrics, dimensions=[["function"]], now=self._clock.now()) + "\n")

@@ -203,6 +203,13 @@ def _watched(args: WatchArgs) -> list[_Alarm]:
             threshold=args.refusals_per_minute,
         ),
         _Alarm(
+            name="deployment-refused",
+            meaning="The verifier does not take the newest deployment and goes on with the one before; deploy again.",
+            namespace=NAMESPACE,
+            metric="RefusedDeployments",
+            dimensions={"function": args.verifier},
+        ),
+        _Alarm(
             name="log-altered",
             meaning="Somebody changed or removed lines of the audit log in the table; the archive has them still.",
             namespace=NAMESPACE,

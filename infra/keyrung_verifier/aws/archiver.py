@@ -6,7 +6,7 @@ has the same name and stays as it is.
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from keyrung_verifier.audit_archive import Run, read_batch
@@ -18,7 +18,7 @@ from keyrung_verifier.aws.s3 import Bucket
 from keyrung_verifier.checkpoints import sign_checkpoint
 from keyrung_verifier.errors import SigningFailedError
 from keyrung_verifier.generations import SigningLine
-from keyrung_verifier.metrics import Metric, metric_line
+from keyrung_verifier.metrics import Teller
 from keyrung_verifier.protocols import Clock
 from keyrung_verifier.store.dynamodb_table import PARTITION_KEY, SORT_KEY, audit_key
 
@@ -32,21 +32,11 @@ class Archiver:
         document: Names the bucket and the audit keys.
         clients: Reach S3 and KMS.
         clock: Dates checkpoints.
-        write: Takes the log's lines.
-        name: Of the function.
+        teller: Counts what was done.
     """
 
-    def __init__(
-        self,
-        document: DeploymentDocument,
-        clients: AwsClients,
-        *,
-        clock: Clock,
-        write: Callable[[str], object],
-        name: str,
-    ) -> None:
-        self._document, self._clients, self._clock = document, clients, clock
-        self._write, self._name = write, name
+    def __init__(self, document: DeploymentDocument, clients: AwsClients, *, clock: Clock, teller: Teller) -> None:
+        self._document, self._clients, self._clock, self._teller = document, clients, clock, teller
 
     def archive(self, event: Mapping[str, Any]) -> dict[str, object]:
         """Archive what a batch holds; return from where on the platform is to hand it over again.
@@ -63,7 +53,8 @@ class Archiver:
         for line in batch.altered:
             _LOG.error("line %s of the audit log was changed or removed in the table; see the archive", line)
         failed = [run for run in batch.runs if not self._archived(run, bucket, signers)]
-        self._tell(
+        self._teller.tell(
+            "archive",
             ArchivedLines=sum(len(run.lines) for run in batch.runs if run not in failed),
             AlteredLines=len(batch.altered),
             FailedRuns=len(failed),
@@ -80,12 +71,6 @@ class Archiver:
             _LOG.error("lines of shard %s are not archived yet: %s", run.shard, error)
             return False
         return True
-
-    def _tell(self, **counts: int) -> None:
-        metrics = [Metric(name=name, unit="Count", value=count) for name, count in counts.items()]
-        members = {"level": "INFO", "message": "archive", "function": self._name}
-        line = metric_line(members, metrics, dimensions=[["function"]], now=self._clock.now())
-        self._write(line + "\n")
 
 
 def _first_of(runs: Sequence[Run], records: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:

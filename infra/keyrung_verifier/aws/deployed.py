@@ -17,6 +17,7 @@ from keyrung_verifier.callers import Client
 from keyrung_verifier.deployment import Deployment, SealingKey, SigningKey, parse_deployment
 from keyrung_verifier.errors import ConfigurationError, UnavailableError, VerifierError
 from keyrung_verifier.generations import Generation, SealingLine, SigningLine
+from keyrung_verifier.metrics import Teller
 from keyrung_verifier.policy_source import WatchedPolicySource
 from keyrung_verifier.protocols import Clock, Random, Sealer, Signer
 from keyrung_verifier.service import Verifier
@@ -41,12 +42,13 @@ _LOG = logging.getLogger(__name__)
 class DeploymentDocument:
     """The document that `KEYRUNG_CONFIG` names; it and the bundle are in the function's own region."""
 
-    def __init__(self, environment: Mapping[str, str], clients: AwsClients, *, clock: Clock) -> None:
+    def __init__(self, environment: Mapping[str, str], clients: AwsClients, *, clock: Clock, teller: Teller) -> None:
         """Read nothing before the first `current`; raises `ConfigurationError` for a name that is none."""
         self.region = environment.get(REGION_VARIABLE, "")
         self._object = PublishedObject(
             clients.client("s3", self.region), environment.get(CONFIG_VARIABLE, ""), clock=clock
         )
+        self._teller = teller
         self._judged: str | None = None
         self._current: Deployment | None = None
 
@@ -63,9 +65,14 @@ class DeploymentDocument:
                 self._current = parse_deployment(self._object.read())
             except ConfigurationError as error:  # told once for each state of the object
                 _LOG.error("%s", error)
+                self.tell_refused()
         if self._current is None:
             raise UnavailableError("not_deployed")
         return self._current
+
+    def tell_refused(self) -> None:
+        """Count a document that is not taken: what it was to change goes on as before."""
+        self._teller.tell("deployment refused", level="ERROR", RefusedDeployments=1)
 
 
 class DeployedVerifier:
@@ -78,6 +85,7 @@ class DeployedVerifier:
         self._clock = clock
         self._random = random
         self._deployment: Deployment | None = None
+        self._refused: Deployment | None = None
         self._verifier: Verifier | None = None
 
     def current(self) -> Verifier:
@@ -87,12 +95,15 @@ class DeployedVerifier:
             UnavailableError: There is no deployment that could be put together.
         """
         deployment = self._document.current()
-        if deployment is not self._deployment:
+        if deployment is not self._deployment and deployment is not self._refused:
             try:
                 verifier = self._build(deployment)
                 verifier.start(key_events=_key_events(deployment))
             except VerifierError as error:
                 _LOG.error("the deployment is not taken: %s", error)
+                self._document.tell_refused()
+                if isinstance(error, ConfigurationError):  # all else may go away, and is tried again
+                    self._refused = deployment
             else:
                 self._verifier, self._deployment = verifier, deployment
         if self._verifier is None:

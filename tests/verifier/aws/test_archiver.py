@@ -22,6 +22,7 @@ from keyrung_verifier.aws.clients import AwsClients
 from keyrung_verifier.aws.deployed import DeploymentDocument
 from keyrung_verifier.aws.endpoint import Endpoint
 from keyrung_verifier.errors import AuditTailError, UnavailableError
+from keyrung_verifier.metrics import Teller
 from keyrung_verifier.store.dynamodb_table import AUDIT_SHARDS
 from keyrung_verifier.system import SystemClock, SystemRandom
 
@@ -46,8 +47,9 @@ def said() -> list[str]:
 def archiver(deployment: AwsDeployment, said: list[str]) -> Archiver:
     environment, clock = deployment.environment(), SystemClock()
     clients = AwsClients(environment, clock=clock, random=SystemRandom(), sleep=lambda _seconds: None)
-    document = DeploymentDocument(environment, clients, clock=clock)
-    return Archiver(document, clients, clock=clock, write=said.append, name="archiver")
+    teller = Teller(said.append, function="archiver", clock=clock)
+    document = DeploymentDocument(environment, clients, clock=clock, teller=teller)
+    return Archiver(document, clients, clock=clock, teller=teller)
 
 
 def stream(deployment: AwsDeployment) -> list[Record]:

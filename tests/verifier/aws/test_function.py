@@ -168,6 +168,7 @@ def test_a_damaged_document_is_none_at_first_and_the_last_good_one_later(
     deployment.put(DOCUMENT, content)
     time.sleep(POLL_SECONDS + 0.1)
     assert evaluate(function, "accounts.read")[0] == 200
+    assert sum(line.get("RefusedDeployments", 0) for line in function.lines()) == 2
 
 
 def test_without_a_policy_everything_is_denied_and_the_last_good_one_outlives_its_object(
@@ -217,3 +218,14 @@ def test_a_store_that_hangs_is_given_up_in_time_to_say_so(
         proxy.hang = False
         proxy.cut()
         assert evaluate(function, "accounts.read")[0] == 200
+
+
+def test_a_deployment_that_makes_no_sense_is_counted_and_changes_nothing(
+    deployment: AwsDeployment, function: Emulator
+) -> None:
+    assert evaluate(function, "accounts.read")[0] == 200
+    deployment.publish(clients=[{"client_id": "x", "audience": "https://x.example", "principal_arn": "*"}])
+    time.sleep(POLL_SECONDS + 0.1)
+
+    assert [evaluate(function, "accounts.read")[0] for _ in range(3)] == [200] * 3
+    assert sum(line.get("RefusedDeployments", 0) for line in function.lines()) == 1
