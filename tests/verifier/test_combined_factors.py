@@ -19,6 +19,8 @@ from support.verifier import (
     unb64,
 )
 
+from keyrung_verifier.errors import StoreUnavailableError
+
 POSSESSION = "urn:keyrung:possession"
 POLICY = b"""
 keyrung: policy/v1
@@ -150,6 +152,19 @@ def test_a_key_whose_evidence_lacks_one_word_does_not_reach_the_attested_level(
     assert world.challenge("do.attest").body["error"] == "unmet_authentication_requirements"
 
 
+def test_a_good_signature_of_a_key_that_does_not_help_is_refused_and_in_nobodys_way(world: World) -> None:
+    attested = enrol(world, **MADE_IN_HARDWARE)
+    plain = world.enrol_token(name="plain")
+    challenge_id = world.challenge_id("do.attest")
+    (offer,) = world.view(challenge_id).body["factors"]
+    assert offer["credential_id"] == attested.key_id, "the other one is not offered"
+
+    answer = signature_answer(plain, unb64(offer["signing_input"]), TOKEN_FACTOR)
+    assert world.respond(challenge_id, answer).status == 403
+    assert world.last_reason("challenge.answered") == "factor_not_accepted"
+    assert claims(sign(world, challenge_id, attested))["acr"] == "phrh"
+
+
 def test_evidence_that_says_yes_in_another_type_is_none(world: World) -> None:
     key = UnsafeTestKey("token")
     evidence: dict[str, str | int | bool] = dict.fromkeys(MADE_IN_HARDWARE, 1)
@@ -225,6 +240,26 @@ def test_two_right_answers_at_once_give_one_assertion(world: World, totp: Totp, 
         assert [answer.status for answer in answers].count(200) == 1, [answer.body for answer in answers]
         assert len(world.records("assertion.issued")) == before + 1
         world.clock.advance(30)
+
+
+def test_an_answer_that_was_kept_before_the_store_failed_counts_when_it_is_back(
+    world: World, totp: Totp, key: UnsafeTestKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    challenge_id = world.challenge_id("do.combine")
+    text = unb64(offers(world.view(challenge_id))[TOKEN_FACTOR]["signing_input"])
+    read, reads = world.store.challenge, iter([True, False])
+
+    def failing(challenge_hash: str) -> Any:
+        if next(reads):
+            return read(challenge_hash)
+        raise StoreUnavailableError("out of reach")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.store, "challenge", failing)
+        assert code(world, challenge_id, totp).status == 503
+    assert world.records("assertion.issued") == []
+
+    assert claims(world.respond(challenge_id, signature_answer(key, text, TOKEN_FACTOR)))["acr"] == "both"
 
 
 def test_a_kept_answer_dies_with_its_challenge(world: World, totp: Totp, key: UnsafeTestKey) -> None:
