@@ -287,4 +287,4 @@ class ProtocolAtLength(Protocol):
 
 
 TestProtocolAtLength = pytest.mark.slow(ProtocolAtLength.TestCase)
-TestProtocolAtLength.settings = settings(max_examples=1000, stateful_step_count=100, deadline=None)
+TestProtocolAtLength.settings = settings(max_examples=300, stateful_step_count=100, deadline=None)
