@@ -88,6 +88,11 @@ class Credentials:
         """Return a new TOTP seed (RFC 4226 section 4 R6)."""
         return self._random.token_bytes(TOTP_SEED_BYTES)
 
+    @property
+    def batch_limit(self) -> int:
+        """Return how many credentials can be added at once."""
+        return self._store.batch_limit
+
     def add_totp(self, subject_id: str, *, sealer: Sealer, issuer_name: str) -> NewTotp:
         """Add an authenticator app and return what to type into it, once.
 

@@ -1,7 +1,7 @@
 """What every store must hold of the subjects: their credentials, failures, tickets and what they earned."""
 
 import pytest
-from contract.store import Forget, failed, holds
+from contract.store import Forget, failed, holds, line
 from support.verifier import at_once
 
 from keyrung_verifier.limits import FAILURE_DELAYS_SECONDS
@@ -20,6 +20,7 @@ from keyrung_verifier.store.protocol import (
     Store,
     Ticket,
     UseCredential,
+    Write,
 )
 
 
@@ -178,6 +179,19 @@ class SubjectsContract:
         together = [AddCredential(credential=credential(number, subject="bob")) for number in range(10, 16)]
         assert failed(store, *together) == together[-1]
         assert holds(store, *together[:5])
+
+    def test_a_whole_batch_is_one_commit(self, store: Store) -> None:
+        subjects = [f"subject-{number}" for number in range(store.batch_limit)]
+        adds: list[Write] = []
+        for number, subject in enumerate(subjects):
+            forget = ForgetFailures(subject_id=subject, factor="otp")
+            adds += [AddCredential(credential=credential(number, subject=subject)), forget]
+        keeps = [KeepTicket(ticket=ticket(number, subject=subject)) for number, subject in enumerate(subjects)]
+
+        for writes in (adds, keeps):
+            store.commit(writes, [line] * len(subjects))
+
+        assert len(store.credentials()) == len(store.tickets()) == len(subjects)
 
     def test_a_ticket_is_redeemed_once_before_its_end(self, store: Store) -> None:
         kept = ticket(1)

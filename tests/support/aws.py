@@ -19,6 +19,7 @@ from keyrung_verifier.store.dynamodb_table import table_request
 from keyrung_verifier.system import SystemClock, SystemRandom
 
 TABLE = "keyrung-store"
+PATIENT_SECONDS = 60.0
 REGION = "eu-central-1"
 CREDENTIALS = Credentials(access_key_id="AKIDEXAMPLE", secret_access_key="not-the-key-of-anybody")
 _CLIENTS: list[AwsClient] = []
@@ -65,6 +66,19 @@ def sdk_client(service: str, endpoint: Endpoint) -> Any:
         endpoint_url=url(endpoint),
         aws_access_key_id=CREDENTIALS.access_key_id,
         aws_secret_access_key=CREDENTIALS.secret_access_key,
+    )
+
+
+def be_patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give every try and every commit time for moto, which is slow with many parts and many clients."""
+    monkeypatch.setattr("keyrung_verifier.aws.client.TRY_SECONDS", PATIENT_SECONDS)
+    monkeypatch.setattr("keyrung_verifier.store.dynamodb.COMMIT_SECONDS", PATIENT_SECONDS)
+
+
+def patient_store(endpoint: Endpoint, *, shards: int = 4) -> DynamoDbStore:
+    """Return a store that waits for moto."""
+    return dynamodb_store(
+        endpoint, shards=shards, client=aws_client("dynamodb", endpoint, call_seconds=PATIENT_SECONDS)
     )
 
 

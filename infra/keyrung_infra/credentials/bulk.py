@@ -18,9 +18,6 @@ from keyrung_verifier.credentials import PublicKey, Seed
 from keyrung_verifier.factors.totp import otpauth_uri
 from keyrung_verifier.tickets import TicketOrder
 
-# Rows in one commit: enough that a sync to disk costs little for each, few enough that a verifier on the same store
-# waits for milliseconds.
-BATCH_ROWS = 500
 ENROL_PATH = "/enroll/"
 
 
@@ -67,14 +64,14 @@ class Import:
             InfraError: There is no place for the secrets.
             CredentialError: Somebody changed the store meanwhile, so that a batch does not fit any more.
         """
-        secrets = self._secrets(issuer_name, public_url, out)
-        for batch in _batches(self.plan.of_kind("totp")):
+        secrets, limit = self._secrets(issuer_name, public_url, out), self.records.credentials.batch_limit
+        for batch in _batches(self.plan.of_kind("totp"), limit):
             self.records.credentials.add_seeds([_seed(row, secrets) for row in batch], sealer=self.records.sealer)
             done(len(batch))
-        for batch in _batches(self.plan.of_kind("token")):
+        for batch in _batches(self.plan.of_kind("token"), limit):
             self.records.credentials.add_keys([_public_key(row) for row in batch])
             done(len(batch))
-        for batch in _batches(self.plan.of_kind("webauthn")):
+        for batch in _batches(self.plan.of_kind("webauthn"), limit):
             orders = [_order(row, secrets) for row in batch]
             self.records.tickets.issue(orders, ttl_seconds=ttl_seconds)
             done(len(batch))
@@ -120,6 +117,6 @@ def _evidence(row: Row) -> dict[str, str | int | bool]:
     return evidence
 
 
-def _batches(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
-    for start in range(0, len(rows), BATCH_ROWS):
-        yield rows[start : start + BATCH_ROWS]
+def _batches(rows: Sequence[Row], limit: int) -> Iterator[Sequence[Row]]:
+    for start in range(0, len(rows), limit):
+        yield rows[start : start + limit]

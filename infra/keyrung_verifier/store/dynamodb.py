@@ -46,6 +46,8 @@ COMMIT_SECONDS = 5.0
 MAX_COMMIT_TRIES = 20
 # "Service quotas" of DynamoDB: items of one transaction.
 MAX_PARTS = 100
+# A credential is an item with a guard, a locator and emptied failures, a ticket one with two locators; each has a line.
+PARTS_OF_ONE = 5
 TOKEN_BYTES = 16
 # Locators that are remembered; each has some hundred bytes and saves a read.
 MAX_LOCATORS = 10_000
@@ -75,6 +77,11 @@ class DynamoDbStore:
     def audit_shards(self) -> Sequence[str]:
         """Return the names of the log's chains."""
         return self._shards.names
+
+    @property
+    def batch_limit(self) -> int:
+        """Return how many credentials or tickets one commit takes, beside the end of the log."""
+        return (MAX_PARTS - 1) // PARTS_OF_ONE
 
     def commit(self, writes: Sequence[Write], records: Sequence[RecordBuilder], *, shard: str | None = None) -> Tail:
         """Do all writes and append all records in one transaction, or nothing."""

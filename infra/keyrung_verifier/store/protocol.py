@@ -280,6 +280,11 @@ class Store(Protocol):
         """Return the names of the audit log's chains, one or more; they never change."""
         ...
 
+    @property
+    def batch_limit(self) -> int:
+        """Return how many credentials or tickets one commit takes, each with its record."""
+        ...
+
     def commit(self, writes: Sequence[Write], records: Sequence[RecordBuilder], *, shard: str | None = None) -> Tail:
         """Do all writes and append all records, durably, or nothing; return what the records' chain ends in.
 

@@ -23,6 +23,8 @@ Result = TypeVar("Result")
 
 # Another process commits in milliseconds; a stuck one must not hold a request for ever.
 BUSY_SECONDS = 5.0
+# Enough that a sync to disk costs little for each, few enough that a verifier on the same file waits for milliseconds.
+BATCH_LIMIT = 500
 SCHEMA_VERSION = 4
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS audit (shard TEXT, seq INTEGER, line BLOB, PRIMARY KEY (shard, seq));
@@ -95,6 +97,11 @@ class SqliteStore:
     def audit_shards(self) -> Sequence[str]:
         """Return the one chain: a file has one writer at a time."""
         return (sqlite_audit.SHARD,)
+
+    @property
+    def batch_limit(self) -> int:
+        """Return how many credentials or tickets one commit takes."""
+        return BATCH_LIMIT
 
     def commit(self, writes: Sequence[Write], records: Sequence[RecordBuilder], *, shard: str | None = None) -> Tail:
         """Do all writes and append all records durably, or nothing; commits that come together share one sync."""

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from contract.store import Forget, StoreContract
 from contract.store_subjects import SubjectsContract
-from support.aws import TABLE, dynamodb_store, make_table, sdk_client
+from support.aws import TABLE, be_patient, make_table, patient_store, sdk_client
 
 from keyrung_verifier.aws.endpoint import Endpoint
 from keyrung_verifier.store.protocol import Store
@@ -18,9 +18,10 @@ from keyrung_verifier.store.protocol import Store
 
 class TestDynamoDb(StoreContract, SubjectsContract):
     @pytest.fixture
-    def reopen(self, moto: Endpoint) -> Callable[[], Store]:
+    def reopen(self, moto: Endpoint, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Store]:
+        be_patient(monkeypatch)
         make_table(moto)
-        return lambda: dynamodb_store(moto)
+        return lambda: patient_store(moto)
 
     @pytest.fixture
     def store(self, reopen: Callable[[], Store]) -> Store:

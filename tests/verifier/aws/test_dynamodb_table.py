@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from contract.store import CHALLENGE, MARK, holds, lines
 from contract.store_subjects import credential
-from support.aws import TABLE, aws_client, dynamodb_store, make_table, sdk_client
+from support.aws import TABLE, aws_client, be_patient, dynamodb_store, make_table, patient_store, sdk_client
 from support.verifier import World, at_once
 
 from keyrung_verifier.aws.client import AwsClient
@@ -122,9 +122,12 @@ def test_a_restored_copy_of_the_table_goes_on_where_it_ended(moto: Endpoint) -> 
     assert len(lines(restored)) == len(lines(store)) + 1
 
 
-def test_of_20_clients_with_one_assertion_exactly_one_is_let_through(moto: Endpoint, tmp_path: Path) -> None:
+def test_of_20_clients_with_one_assertion_exactly_one_is_let_through(
+    moto: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    be_patient(monkeypatch)
     make_table(moto)
-    world = World(tmp_path, store=dynamodb_store(moto, shards=1))
+    world = World(tmp_path, store=patient_store(moto, shards=1))
     assertion = world.step_up(world.enrol_totp())
     before = len(world.records("assertion.spent"))
 
