@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import Mapping
+import random
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -98,6 +98,34 @@ class AwsDeployment:
         found = [store.audit_line(tail.shard, seq) for tail in tails for seq in range(tail.seq + 1)]
         return [json.loads(line) for line in found if line is not None]
 
+    def stream(self) -> list[dict[str, Any]]:
+        """Return every item of the table as a record of its stream: in order within a chain, otherwise mixed."""
+        items = sdk_client("dynamodb", self.endpoint).scan(TableName=TABLE)["Items"]
+        random.Random(7).shuffle(items)  # noqa: S311 - the same order in each run
+        items.sort(key=lambda item: item["sk"]["S"])
+        records = [
+            {
+                "eventName": "INSERT",
+                "eventSource": "aws:dynamodb",
+                "dynamodb": {
+                    "Keys": {name: item[name] for name in ("pk", "sk")},
+                    "NewImage": item,
+                    "SequenceNumber": str(1000 + place),
+                },
+            }
+            for place, item in enumerate(items)
+        ]
+        # As JSON, which is how a function gets them.
+        text = json.dumps(records, default=lambda data: base64.b64encode(data).decode())
+        found: list[dict[str, Any]] = json.loads(text)
+        return found
+
+    def archived(self, prefix: str) -> dict[str, bytes]:
+        """Return the objects of the archive whose names begin so."""
+        listed = self.s3.list_objects_v2(Bucket=ARCHIVE, Prefix=prefix).get("Contents", [])
+        names = [found["Key"] for found in listed]
+        return {name: self.s3.get_object(Bucket=ARCHIVE, Key=name)["Body"].read() for name in names}
+
 
 def deploy(endpoint: Endpoint) -> AwsDeployment:
     """Make a deployment with one client, which calls as `ROLE_ARN`."""
@@ -120,7 +148,7 @@ def deploy(endpoint: Endpoint) -> AwsDeployment:
         audit={"archive": ARCHIVE, "keys": [audit["jwk"]]},
         assertion_keys=[signing_key(endpoint, "assertion")],
         audit_keys=[audit],
-        seed_keys=[_generation("seed") if _new_key(endpoint, "seed", "ENCRYPT_DECRYPT", "SYMMETRIC_DEFAULT") else {}],
+        seed_keys=[_sealing_key(endpoint, "seed")],
         clients=[{"client_id": "sample-api", "audience": AUDIENCE, "principal_arn": ROLE_ARN}],
     )
     return made
@@ -134,6 +162,11 @@ def signing_key(endpoint: Endpoint, name: str, *, generation: int = 1) -> dict[s
     numbers = public.public_numbers()
     jwk = {"kty": "EC", "crv": "P-256", "x": b64(numbers.x.to_bytes(32)), "y": b64(numbers.y.to_bytes(32))}
     return _generation(name, generation=generation) | {"thumbprint": thumbprint(jwk), "jwk": jwk}
+
+
+def _sealing_key(endpoint: Endpoint, name: str) -> dict[str, Any]:
+    _new_key(endpoint, name, "ENCRYPT_DECRYPT", "SYMMETRIC_DEFAULT")
+    return _generation(name)
 
 
 def _generation(name: str, *, generation: int = 1) -> dict[str, Any]:
@@ -150,8 +183,3 @@ def _new_key(endpoint: Endpoint, name: str, usage: str, spec: str) -> str:
     key_id: str = kms.create_key(KeyUsage=usage, KeySpec=spec)["KeyMetadata"]["KeyId"]
     kms.create_alias(AliasName=f"alias/{name}", TargetKeyId=key_id)
     return key_id
-
-
-def members(document: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """Return the first generation of a line of keys."""
-    return dict(document[name][0])

@@ -11,7 +11,7 @@ import pytest
 from moto.core.exceptions import JsonRESTError
 from moto.kms.models import KmsBackend
 from moto.s3.models import s3_backends
-from support.aws import TABLE, dynamodb_store, sdk_client, sign_digests_as_kms_does
+from support.aws import dynamodb_store, sign_digests_as_kms_does
 from support.aws_deployment import ARCHIVE, DOCUMENT, AwsDeployment, deploy
 from support.lambda_events import ACCOUNT
 
@@ -52,37 +52,10 @@ def archiver(deployment: AwsDeployment, said: list[str]) -> Archiver:
     return Archiver(document, clients, clock=clock, teller=teller)
 
 
-def stream(deployment: AwsDeployment) -> list[Record]:
-    """Return every item of the table as a record of its stream: in order within a chain, otherwise mixed."""
-    items = sdk_client("dynamodb", deployment.endpoint).scan(TableName=TABLE)["Items"]
-    random.Random(7).shuffle(items)  # noqa: S311 - the same order in each run
-    items.sort(key=lambda item: item["sk"]["S"])
-    records = [
-        {
-            "eventName": "INSERT",
-            "eventSource": "aws:dynamodb",
-            "dynamodb": {
-                "Keys": {name: item[name] for name in ("pk", "sk")},
-                "NewImage": item,
-                "SequenceNumber": str(1000 + place),
-            },
-        }
-        for place, item in enumerate(items)
-    ]
-    found: list[Record] = json.loads(json.dumps(records, default=lambda data: base64.b64encode(data).decode()))
-    return found
-
-
-def archived(deployment: AwsDeployment, prefix: str) -> dict[str, bytes]:
-    s3 = deployment.s3
-    names = [found["Key"] for found in s3.list_objects_v2(Bucket=ARCHIVE, Prefix=prefix).get("Contents", [])]
-    return {name: s3.get_object(Bucket=ARCHIVE, Key=name)["Body"].read() for name in names}
-
-
 def lines_of(deployment: AwsDeployment) -> dict[str, list[bytes]]:
     """Return the lines in the archive, chain by chain, each once."""
     found: dict[str, dict[int, set[bytes]]] = {}
-    for name, body in archived(deployment, "lines/").items():
+    for name, body in deployment.archived("lines/").items():
         for line in body.splitlines():
             found.setdefault(name.split("/")[1], {}).setdefault(json.loads(line)["seq"], set()).add(line)
     assert all(len(same) == 1 for chain in found.values() for same in chain.values())
@@ -100,7 +73,7 @@ def checkpoints_fit(deployment: AwsDeployment) -> int:
     """Check every checkpoint with the independent reader; return how many there are."""
     key = public_key_from_jwk(deployment.document["audit_keys"][0]["jwk"])
     lines = written(deployment)
-    found = archived(deployment, "checkpoints/")
+    found = deployment.archived("checkpoints/")
     for name, body in found.items():
         opened = open_checkpoint(body.rstrip(b"\n"), line=1, keys={key.key_id: key})
         assert name == f"checkpoints/{opened.shard}/{opened.seq:016d}.jws"
@@ -113,29 +86,29 @@ def handed_over(archiver: Archiver, records: Sequence[Record]) -> Any:
 
 
 def test_every_line_is_archived_locked_and_signed_for(deployment: AwsDeployment, archiver: Archiver) -> None:
-    assert handed_over(archiver, stream(deployment)) == []
+    assert handed_over(archiver, deployment.stream()) == []
 
     assert lines_of(deployment) == written(deployment)
     assert checkpoints_fit(deployment) == AUDIT_SHARDS
-    for name in archived(deployment, ""):
+    for name in deployment.archived(""):
         assert deployment.s3.head_object(Bucket=ARCHIVE, Key=name)["ObjectLockMode"] == "GOVERNANCE"
 
 
 def test_a_batch_that_comes_twice_changes_nothing(deployment: AwsDeployment, archiver: Archiver) -> None:
-    records = stream(deployment)
+    records = deployment.stream()
     handed_over(archiver, records)
-    before = archived(deployment, "")
+    before = deployment.archived("")
 
     assert handed_over(archiver, records) == []
 
-    assert archived(deployment, "") == before
+    assert deployment.archived("") == before
     for name in before:
         versions = deployment.s3.list_object_versions(Bucket=ARCHIVE, Prefix=name)["Versions"]
         assert len(versions) == 1
 
 
 def test_batches_in_any_order_and_cut_give_the_same_log(deployment: AwsDeployment, archiver: Archiver) -> None:
-    records = stream(deployment)
+    records = deployment.stream()
     cut = [records[start : start + 7] for start in range(0, len(records), 5)]  # each overlaps the one before
     random.Random(3).shuffle(cut)  # noqa: S311 - the same order in each run
 
@@ -149,7 +122,7 @@ def test_batches_in_any_order_and_cut_give_the_same_log(deployment: AwsDeploymen
 def test_what_could_not_be_signed_is_asked_for_again_from_its_first_line(
     deployment: AwsDeployment, archiver: Archiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    records = stream(deployment)
+    records = deployment.stream()
     real, calls = KmsBackend.sign, []
 
     def fail_after_five(*args: Any, **kwargs: Any) -> Any:
@@ -175,16 +148,16 @@ def test_what_could_not_be_written_is_not_signed_for(deployment: AwsDeployment, 
     buckets = s3_backends[ACCOUNT]["aws"].buckets
     bucket = buckets.pop(ARCHIVE)
     try:
-        assert len(handed_over(archiver, stream(deployment))) == 1
+        assert len(handed_over(archiver, deployment.stream())) == 1
     finally:
         buckets[ARCHIVE] = bucket
-    assert archived(deployment, "") == {}
+    assert deployment.archived("") == {}
 
 
 def test_lines_that_are_not_linked_are_neither_archived_nor_signed(
     deployment: AwsDeployment, archiver: Archiver
 ) -> None:
-    records = stream(deployment)
+    records = deployment.stream()
     lines = [each for each in records if each["dynamodb"]["Keys"]["pk"]["S"].startswith("audit#")]
     chosen = next(each for each in lines if int(each["dynamodb"]["Keys"]["sk"]["S"]) == 1)
     image = chosen["dynamodb"]["NewImage"]
@@ -193,36 +166,36 @@ def test_lines_that_are_not_linked_are_neither_archived_nor_signed(
 
     with pytest.raises(AuditTailError):
         handed_over(archiver, records)
-    assert archived(deployment, "") == {}
+    assert deployment.archived("") == {}
 
 
 def test_a_changed_or_removed_line_raises_a_metric_and_leaves_the_archive(
     deployment: AwsDeployment, archiver: Archiver, said: list[str]
 ) -> None:
-    records = stream(deployment)
+    records = deployment.stream()
     handed_over(archiver, records)
-    before = archived(deployment, "")
+    before = deployment.archived("")
     lines = [each for each in records if each["dynamodb"]["Keys"]["pk"]["S"].startswith("audit#")]
 
     handed_over(archiver, [lines[0] | {"eventName": "MODIFY"}, lines[1] | {"eventName": "REMOVE"}])
 
     assert json.loads(said[-1])["AlteredLines"] == 2
-    assert archived(deployment, "") == before
+    assert deployment.archived("") == before
 
 
 def test_without_a_deployment_the_batch_fails_whole(deployment: AwsDeployment, archiver: Archiver) -> None:
     deployment.remove(DOCUMENT)
 
     with pytest.raises(UnavailableError):
-        handed_over(archiver, stream(deployment))
+        handed_over(archiver, deployment.stream())
 
 
 def test_items_that_are_no_lines_are_passed_over(
     deployment: AwsDeployment, archiver: Archiver, said: list[str]
 ) -> None:
-    records = [each for each in stream(deployment) if not each["dynamodb"]["Keys"]["pk"]["S"].startswith("audit#")]
+    records = [each for each in deployment.stream() if not each["dynamodb"]["Keys"]["pk"]["S"].startswith("audit#")]
 
     assert records
     assert handed_over(archiver, records) == []
-    assert archived(deployment, "") == {}
+    assert deployment.archived("") == {}
     assert json.loads(said[-1])["ArchivedLines"] == 0
