@@ -38,7 +38,7 @@ class Person:
 
 @dataclass(frozen=True, kw_only=True)
 class Load:
-    """What to do: each person works on a connection of their own, one thing after another, for that long.
+    """What to do: each person works on a connection of their own, one thing after another.
 
     Attributes:
         authorization: The application's Authorization header.
@@ -52,7 +52,6 @@ class Load:
     policy_digest: str
     display_digest: str
     people: list[Person]
-    seconds: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,34 +174,32 @@ async def _again_and_again(work: Callable[[], Awaitable[None]], until: float) ->
     return latencies
 
 
-async def _run(load: Load) -> Done:
+async def _run(load: Load) -> None:
     loop, trust = asyncio.get_running_loop(), ssl.create_default_context(cafile=load.ca_file)
-    workers = []
-    for person in load.people:
-        _, connection = await loop.create_connection(
-            _Connection, "127.0.0.1", load.port, ssl=trust, server_hostname="localhost"
-        )
-        worker = _Worker(load, person, connection)
-        works = {
-            "empty": worker.empty,
-            "evaluate": worker.evaluate,
-            "step_up": worker.step_up,
-            "refused": worker.refused,
-        }
-        workers.append(works[load.kind])
-    print("connected", flush=True)
-    await loop.run_in_executor(None, sys.stdin.readline)  # all processes begin together
-    began = time.perf_counter()
-    all_latencies = await asyncio.gather(*(_again_and_again(work, began + load.seconds) for work in workers))
-    elapsed = time.perf_counter() - began
-    return Done(latencies=[each for latencies in all_latencies for each in latencies], elapsed_seconds=elapsed)
+    while line := await loop.run_in_executor(None, sys.stdin.readline):
+        works, transports = [], []
+        for person in load.people:
+            transport, connection = await loop.create_connection(
+                _Connection, "127.0.0.1", load.port, ssl=trust, server_hostname="localhost"
+            )
+            transports.append(transport)
+            works.append(getattr(_Worker(load, person, connection), load.kind))
+        print("connected", flush=True)
+        await loop.run_in_executor(None, sys.stdin.readline)  # so that all processes begin together
+        began = time.perf_counter()
+        all_latencies = await asyncio.gather(*(_again_and_again(work, began + float(line)) for work in works))
+        elapsed = time.perf_counter() - began
+        for transport in transports:
+            transport.abort()
+        done = Done(latencies=[each for latencies in all_latencies for each in latencies], elapsed_seconds=elapsed)
+        print(json.dumps(asdict(done)), flush=True)
 
 
 def main() -> None:
-    """Read a load, announce that it is connected, run when a line comes, and print what was measured."""
+    """Read a load; for each line of seconds connect, say so, wait for another line, run, print what was measured."""
     told = json.loads(sys.stdin.readline())
     load = Load(**{**told, "people": [Person(**person) for person in told["people"]]})
-    print(json.dumps(asdict(asyncio.run(_run(load)))))
+    asyncio.run(_run(load))
 
 
 if __name__ == "__main__":

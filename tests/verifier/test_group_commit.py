@@ -50,7 +50,7 @@ def holds(store: SqliteStore, write: ConsumeOnce) -> bool:
 
 @contextmanager
 def _lock_held(store: SqliteStore) -> Iterator[None]:
-    """Hold the file as another process would, until all but the leader of the first group wait."""
+    """Hold the file as another process would."""
     with sqlite3.connect(store._path, isolation_level=None) as other:
         other.execute("BEGIN IMMEDIATE")
         yield
@@ -146,6 +146,21 @@ def test_a_transaction_that_fails_fails_for_every_caller_and_the_next_one_works(
     assert results.count(StoreUnavailableError) >= COUNT - 1
     for number, result in enumerate(results):
         assert holds(store, mark(number)) is (result is StoreUnavailableError)
+
+
+def test_callers_of_a_store_that_hangs_are_refused_together_and_not_one_after_another(tmp_path: Path) -> None:
+    busy_seconds = 0.5
+    store, before = SqliteStore(tmp_path / "store.db", busy_seconds=busy_seconds), threading.active_count()
+    with _lock_held(store):
+        began = time.monotonic()
+        results = at_once(COUNT, lambda number: outcome(lambda: store.commit([mark(number)], [record(number)])))
+        waited_seconds = time.monotonic() - began
+
+    assert results == [StoreUnavailableError] * COUNT
+    assert waited_seconds < busy_seconds * COUNT / 2
+    assert threading.active_count() == before
+    assert store.commit([mark(1)], [record(1)]) is not None
+    store.close()
 
 
 def test_a_leader_that_is_interrupted_leaves_nobody_waiting(store: SqliteStore) -> None:
