@@ -19,6 +19,8 @@ HEAVY = frozenset(
 
 LIGHT = [
     ("keyrung_verifier.service", HEAVY),
+    ("keyrung_verifier.handler", HEAVY | {"asyncio", "sqlite3", "uvicorn"}),
+    ("keyrung_verifier.aws.archiver", HEAVY | {"asyncio", "sqlite3", "uvicorn"}),
     ("keyrung_verifier.guard.aws_lambda", HEAVY),
     ("keyrung_verifier.aws.kms", HEAVY),
     ("keyrung_verifier.aws.s3", HEAVY),

@@ -229,3 +229,19 @@ def test_a_deployment_that_makes_no_sense_is_counted_and_changes_nothing(
 
     assert [evaluate(function, "accounts.read")[0] for _ in range(3)] == [200] * 3
     assert sum(line.get("RefusedDeployments", 0) for line in function.lines()) == 1
+
+
+def test_a_key_store_that_hangs_is_given_up_in_time_and_nothing_is_issued(
+    deployment: AwsDeployment, task: Path, tmp_path: Path, proxy: TcpProxy
+) -> None:
+    totp = deployment.enrol_totp()
+    slow = deployment.environment() | {"AWS_ENDPOINT_URL_KMS": url(proxy.endpoint)}
+    with emulated(tmp_path, task, "keyrung_verifier.handler.http", environment=slow, timeout_seconds=8) as function:
+        challenge_id = challenge(function)
+        proxy.hang = True
+
+        status, body, _ = respond(function, challenge_id, totp)
+
+        assert (status, body["error"]) == (503, "temporarily_unavailable")
+        assert function.lines()[-1]["Latency"] < 8_000
+    assert not [record for record in deployment.lines() if record["event"] == "assertion.issued"]
