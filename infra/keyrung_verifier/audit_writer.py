@@ -143,7 +143,10 @@ class AuditWriter:
         if last is not None:
             line = self._store.audit_line(first, last.seq)
             if line is None or hashlib.sha256(line).hexdigest() != last.head:
-                raise AuditTailError("the audit log is not the one that was signed last; run `keyrung audit verify`")
+                raise AuditTailError(
+                    "the audit log is not the one that was signed last, or the store is an older one: put the newest"
+                    " one back (`keyrung audit verify` says what is missing)"
+                )
             if self._schedule is not None:
                 self._schedule.known_signed(last.seq)
 

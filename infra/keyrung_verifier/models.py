@@ -247,6 +247,11 @@ class JsonWebKeySet(Model, frozen=True):
 
 
 class Health(Model, frozen=True):
-    """The verifier can decide now."""
+    """The verifier can decide now.
+
+    Attributes:
+        policy_digest: The policy that it decides by: `sha-256:` and base64url of the canonical document.
+    """
 
     status: Literal["ok"]
+    policy_digest: str

@@ -172,11 +172,11 @@ class Verifier:
     def health(self) -> Answer:
         """Say that the verifier can decide now, or raise `UnavailableError`."""
         try:
-            self._core.policy_source.current()
+            policy = self._core.policy_source.current()
             self._core.store.audit_tail(self._core.store.audit_shards[0])
         except StoreError as error:
             raise UnavailableError("store") from error
-        return _plain(models.Health(status="ok"))
+        return _plain(models.Health(status="ok", policy_digest=policy.digest))
 
     def dpop_nonce(self) -> str:
         """Return the nonce that a client's next DPoP proof should carry (RFC 9449 section 8.2)."""

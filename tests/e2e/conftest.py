@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
+from support.aws_stack import DeployedStack, deployed_stack
 from support.project import Project, running_project
 from support.serving import serving
 
@@ -25,3 +26,10 @@ def verifier(demo: Project) -> Iterator[Project]:
     """The same, with its verifier running."""
     with serving(demo):
         yield demo
+
+
+@pytest.fixture(scope="session")
+def aws_stack(tools: Tools, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DeployedStack]:
+    """The stack `aws`, deployed."""
+    with deployed_stack(tmp_path_factory.mktemp("aws") / "project", tools) as stack:
+        yield stack

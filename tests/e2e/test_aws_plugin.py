@@ -1,6 +1,7 @@
 """The test double of the plugin `aws`: as strict as pulumi_aws about inputs, and a life of resources in the engine."""
 
 import asyncio
+import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,11 @@ table = aws.dynamodb.Table(
     "store", hash_key="pk", attributes=[{"name": "pk", "type": "S"}], billing_mode="PAY_PER_REQUEST",
     deletion_protection_enabled=False,
 )
+role = aws.iam.Role("runs", assume_role_policy='{"Version": "2012-10-17", "Statement": []}')
+function = aws.lambda_.Function(
+    "runs", role=role.arn, runtime="python3.13", handler="a.b", code=pulumi.FileArchive("code.zip"), publish=True
+)
+pulumi.export("version", function.version)
 pulumi.export("key", alias.target_key_arn)
 pulumi.export("account", aws.get_caller_identity_output().account_id)
 pulumi.export("table", table.name)
@@ -47,7 +53,7 @@ def test_whatever_the_double_has_code_for_is_in_pulumi_aws(token: str) -> None:
     resource, known = RESOURCES[token], shape(token)
     assert resource.inputs <= known.names
     assert resource.replaces <= resource.inputs
-    assert {resource.named, *(resource.archive or ())[:1]} - {None} <= resource.inputs
+    assert {resource.named, resource.archive} - {None} <= resource.inputs
     assert resource.renewed <= known.state
 
 
@@ -87,8 +93,14 @@ def account() -> Iterator[Account]:
         yield found
 
 
+def _pack(project: AwsProject, text: str) -> None:
+    with zipfile.ZipFile(project.root / "code.zip", "w") as made:
+        made.writestr("a.py", text)
+
+
 def test_resources_are_made_kept_changed_replaced_and_deleted(tools: Tools, account: Account, tmp_path: Path) -> None:
     project = small_project(tmp_path / "project", account, tools, _PROGRAM)
+    _pack(project, "one")
     kms, dynamodb = account.client("kms"), account.client("dynamodb")
     project.pulumi("up", "--yes")
     outputs = project.pulumi_json("stack", "output", "--json")
@@ -97,10 +109,13 @@ def test_resources_are_made_kept_changed_replaced_and_deleted(tools: Tools, acco
 
     project.pulumi("up", "--yes", "--refresh", "--expect-no-changes")
 
-    project.pulumi("config", "set", "text", "two")  # changed in place: the same key
+    project.pulumi("config", "set", "text", "two")  # changed in place: the same key, another version of the code
+    _pack(project, "two")
     project.pulumi("up", "--yes")
     changed = kms.describe_key(KeyId="alias/seed")["KeyMetadata"]
     assert (changed["Arn"], changed["Description"]) == (outputs["key"], "two")
+
+    assert (outputs["version"], project.pulumi_json("stack", "output", "--json")["version"]) == ("1", "2")
 
     program = (project.root / "__main__.py").read_text()
     signing = "customer_master_key_spec='ECC_NIST_P256', key_usage='SIGN_VERIFY'"

@@ -6,7 +6,8 @@ import os
 import secrets
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ import boto3
 import pytest
 import yaml
 from moto.core.config import default_user_config
+from moto.dynamodb.responses import DynamoHandler
 from moto.iam.access_control import IAMPolicy, PermissionResult
 from moto.s3.models import FakeBucket
 from moto.server import ThreadedMotoServer
@@ -23,6 +25,7 @@ from support.kms import put_kms_right
 
 from keyrung_infra.tools import Tools
 
+REAL = os.environ.get("KEYRUNG_AWS_ACCOUNT_TESTS") == "1"  # whoever sets it means the account of their credentials
 REGION = "eu-central-1"
 PLUGIN = Path(__file__).parent / "aws_plugin"
 _COMMAND_SECONDS = 300
@@ -33,13 +36,15 @@ class Account:
     """The account.
 
     Attributes:
-        endpoint: Where every service of it answers.
+        endpoint: Where every service of an account that is played answers; None for a real one.
     """
 
-    endpoint: str
+    endpoint: str | None
 
     def environment(self) -> dict[str, str]:
-        """Return what points every AWS SDK at the account."""
+        """Return what points every AWS SDK at the account; a real one is found as AWS's SDKs find it."""
+        if self.endpoint is None:
+            return {}
         return {
             "AWS_ENDPOINT_URL": self.endpoint,
             "AWS_REGION": REGION,
@@ -55,6 +60,14 @@ class Account:
 
 
 @contextmanager
+def real_account() -> Iterator[Account]:
+    """Give the account that the AWS credentials of this environment belong to; skip where there are none."""
+    if boto3.session.Session().get_credentials() is None:
+        pytest.skip("no AWS credentials: set AWS_PROFILE, or the variables of a role")
+    yield Account(endpoint=None)
+
+
+@contextmanager
 def running_account() -> Iterator[Account]:
     """Serve an empty account on a free port of loopback."""
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
@@ -63,6 +76,7 @@ def running_account() -> Iterator[Account]:
         patch.setitem(default_user_config, "lambda", {"use_docker": False})  # functions are kept, not run
         for name, value in {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing"}.items():
             patch.setenv(name, value)
+        patch.setattr(DynamoHandler, "call_action", _one_by_one(DynamoHandler.call_action))
         patch.setattr(FakeBucket, "get_permission", _unconditional_permission)
         patch.setattr(logging.getLogger("werkzeug"), "disabled", True)  # a line for every request
         server.start()
@@ -71,6 +85,17 @@ def running_account() -> Iterator[Account]:
             yield Account(endpoint=f"http://{host}:{port}")
         finally:
             server.stop()
+
+
+def _one_by_one(call: Callable[..., Any]) -> Callable[..., Any]:
+    """Have one request at a time: a transaction that moto cancels takes back what others wrote meanwhile."""
+    turn = threading.Lock()
+
+    def in_turn(*args: Any, **kwargs: Any) -> Any:
+        with turn:
+            return call(*args, **kwargs)
+
+    return in_turn
 
 
 def _unconditional_permission(bucket: FakeBucket, action: str, resource: str) -> Any:
@@ -106,7 +131,9 @@ class AwsProject:
         """Return the environment of its commands."""
         state = self.root / ".pulumi-state"
         state.mkdir(exist_ok=True)
-        path = os.pathsep.join([str(self.tools.pulumi_folder), os.environ.get("PATH", os.defpath)])
+        path = os.pathsep.join(
+            [str(self.tools.pulumi_folder), str(Path(sys.prefix, "bin")), os.environ.get("PATH", os.defpath)]
+        )
         return {
             **os.environ,
             **self.account.environment(),
@@ -142,9 +169,11 @@ class AwsProject:
         """Run `pulumi` and decode what it writes."""
         return json.loads(self.pulumi(*arguments).stdout)
 
-    def keyrung(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    def keyrung(
+        self, *arguments: str, check: bool = True, environment: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
         """Run the `keyrung` command."""
-        return self.run(str(Path(sys.prefix, "bin", "keyrung")), *arguments, check=check)
+        return self.run(str(Path(sys.prefix, "bin", "keyrung")), *arguments, check=check, environment=environment)
 
     def resources(self) -> dict[str, dict[str, Any]]:
         """Return the deployed resources by their names, as the state has them."""

@@ -2,10 +2,13 @@
 
 import json
 import os
+import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -128,6 +131,33 @@ def test_a_damaged_last_checkpoint_stops_the_start(world: World) -> None:
 
     with pytest.raises(AuditTailError):
         World(world.folder)
+
+
+@pytest.mark.parametrize("restored", ["an older state", "another log"])
+def test_a_store_that_lacks_what_was_signed_stops_the_start(world: World, tmp_path: Path, restored: str) -> None:
+    older = tmp_path / "older.db"
+    with closing(sqlite3.connect(world.folder / "store.db")) as store, closing(sqlite3.connect(older)) as copy:
+        store.backup(copy)
+    if restored == "another log":
+        (tmp_path / "other").mkdir()
+        shutil.copyfile(world.bundle_path, tmp_path / "other" / "policy-bundle.json")
+        other = World(tmp_path / "other")
+        for _ in range(5):
+            other.evaluate("accounts.read")
+        other.verifier.stop()
+        other.close()
+        older = other.folder / "store.db"
+    world.evaluate("accounts.read")
+    world.verifier.stop()
+    world.close()
+    for beside in ("-wal", "-shm"):
+        (world.folder / f"store.db{beside}").unlink(missing_ok=True)
+    shutil.copyfile(older, world.folder / "store.db")
+
+    signed = world.checkpoint_path.read_bytes()
+    with pytest.raises(AuditTailError, match="or the store is an older one"):
+        World(world.folder)
+    assert world.checkpoint_path.read_bytes() == signed
 
 
 def test_a_checkpoint_file_that_is_full_keeps_no_half_line(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from support.verifier import (
     CLIENT,
     LARGE_TRANSFER,
     ORIGIN,
+    POLICY_KEY,
     TOKEN_FACTOR,
     World,
     b64,
@@ -16,6 +17,9 @@ from support.verifier import (
 )
 
 from keyrung_audit import public_key_from_jwk, verify
+from keyrung_policies.bundle import open_bundle
+
+_POLICY_KEYS = {POLICY_KEY.key_id: POLICY_KEY.public_jwk}
 
 
 def test_an_ordinary_request_is_allowed(world: World) -> None:
@@ -186,5 +190,6 @@ def test_the_well_known_documents_are_served(world: World) -> None:
         "access_evaluation_endpoint": f"{ORIGIN}/access/v1/evaluation",
         "access_evaluations_endpoint": f"{ORIGIN}/access/v1/evaluations",
     }
-    assert world.http("GET", "/healthz").body == {"status": "ok"}
+    policy = open_bundle(world.bundle_path.read_bytes(), trusted_keys=_POLICY_KEYS, now=world.clock.now())
+    assert world.http("GET", "/healthz").body == {"status": "ok", "policy_digest": policy.digest}
     assert world.http("GET", "/openapi.json").body["openapi"] == "3.1.0"

@@ -21,6 +21,8 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "escrow": ("keyrung_infra.cli.escrow", "Escrow keys with custodians, restore them, and rehearse it."),
     "policy": ("keyrung_infra.cli.policy", "Check, test, explain, compile and sign policies."),
     "audit": ("keyrung_infra.cli.audit", "Verify the audit log."),
+    "doctor": ("keyrung_infra.cli.doctor", "Look at a deployment from outside and say what is wrong."),
+    "backup": ("keyrung_infra.cli.backup", "Copy what the local verifier must not lose, while it works."),
     "bundle": ("keyrung_infra.cli.bundle", "Build what AWS Lambda runs."),
     "demo": ("keyrung_infra.cli.demo", "Show a completed step-up, from `pulumi up` to the audit log."),
 }

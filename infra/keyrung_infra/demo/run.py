@@ -116,4 +116,6 @@ def _verify_log(story: Story, programs: Programs) -> None:
         story.facts["audit"] = report
         if not report["ok"]:
             raise InfraError("the audit log is not whole", fix="run `keyrung audit verify`")
-        story.note(f"{report['records']} records, head {report['head'][:16]}…, every key use paired with its life")
+        story.note(
+            f"{report['records']} records, head {report['chains'][0]['head'][:16]}…, every key use paired with its life"
+        )

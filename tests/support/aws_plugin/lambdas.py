@@ -202,7 +202,7 @@ RESOURCES = (
         replaces=names("name architectures"),
         named="name",
         renewed=names("version qualifiedArn codeSha256 lastModified"),
-        archive=("code", "codeSha256"),
+        archive="code",
     ),
     Resource(
         token="aws:lambda/alias:Alias",

@@ -9,6 +9,7 @@ from importlib.metadata import version
 from typing import Any, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
+from pulumi import FileArchive
 from pulumi.provider.experimental.property_value import PropertyValue
 from pulumi.provider.experimental.provider import (
     CheckFailure,
@@ -37,13 +38,14 @@ from pulumi.provider.experimental.server import main
 from support.aws_plugin import api_gateway, dynamodb, functions, iam, kms, lambdas, messages, s3, watching
 from support.aws_plugin.resource import Aws, Resource
 from support.aws_plugin.shapes import misfits, shape
-from support.aws_plugin.values import UNKNOWN, digest, plain_map, wire_map
+from support.aws_plugin.values import UNKNOWN, plain, plain_map, take_hashes_of_files, wire_map
 
 T = TypeVar("T")
 _VERSION = version("pulumi_aws")  # that of the classes, which ask for a plugin as new as they are
 _SERVICES = (api_gateway, dynamodb, iam, kms, lambdas, messages, s3, watching)
 RESOURCES: dict[str, Resource] = {each.token: each for service in _SERVICES for each in service.RESOURCES}
 _SUFFIX_DIGITS = 7  # as many as the real plugin puts behind a name that it makes up
+_PATH, _HASH = "__path", "__hash"  # in the state: of the file that a resource was made of
 _FROM_ENGINE = frozenset({"__internal", "__defaults"})
 
 
@@ -93,11 +95,10 @@ class AwsDouble(Provider):
         resource = _resource(request.type)
         old, new = plain_map(request.old_state), plain_map(request.new_inputs)
         if resource.archive is not None:
-            name, known = resource.archive
-            old[name], new[name] = old.get(known), digest(new[name])
+            old[resource.archive], new[resource.archive] = old.get(_HASH), new[resource.archive].hash
         changed = [
             name
-            for name in sorted(shape(resource.token).names)
+            for name in sorted(resource.inputs)
             if name not in request.ignore_changes and old.get(name) != new.get(name)
         ]
         replaces = [name for name in changed if name in resource.replaces]
@@ -118,7 +119,7 @@ class AwsDouble(Provider):
             return CreateResponse(resource_id="", properties=_planned(resource, request.properties, {}))
         resource_id = await self._asked(lambda: resource.create(self._aws, inputs))
         found = await self._asked(lambda: resource.read(self._aws, resource_id, inputs))
-        return CreateResponse(resource_id=resource_id, properties={**request.properties, **wire_map(found or {})})
+        return CreateResponse(resource_id=resource_id, properties=_state(resource, request.properties, found))
 
     async def read(self, request: ReadRequest) -> ReadResponse:
         """Return it as it is; an empty id says that it is gone."""
@@ -127,6 +128,8 @@ class AwsDouble(Provider):
         if found is None:
             return ReadResponse(resource_id="", inputs={}, properties={})
         now = {name: value for name, value in found.items() if name in resource.inputs and name in request.inputs}
+        if resource.archive is not None:
+            now[resource.archive] = FileArchive(state[_PATH])
         return ReadResponse(
             resource_id=request.resource_id,
             inputs={**request.inputs, **wire_map(now)},
@@ -140,7 +143,7 @@ class AwsDouble(Provider):
             return UpdateResponse(properties=_planned(resource, request.news, request.olds))
         await self._asked(lambda: resource.update(self._aws, request.resource_id, old, new))
         found = await self._asked(lambda: resource.read(self._aws, request.resource_id, new))
-        return UpdateResponse(properties={**request.news, **wire_map(found or {})})
+        return UpdateResponse(properties=_state(resource, request.news, found))
 
     async def delete(self, request: DeleteRequest) -> None:
         """Delete it."""
@@ -176,6 +179,17 @@ def _made_up(request: CheckRequest) -> str:
     return f"{logical}-{hashlib.sha256(seed).hexdigest()[:_SUFFIX_DIGITS]}"
 
 
+def _state(
+    resource: Resource, inputs: Mapping[str, PropertyValue], found: Mapping[str, Any] | None
+) -> dict[str, PropertyValue]:
+    """Return inputs and outputs; of a file only hash and path are kept, since the engine would give back less."""
+    state = {**inputs, **wire_map(found or {})}
+    if resource.archive is not None:
+        archive = plain(state.pop(resource.archive))
+        state |= {_PATH: PropertyValue(archive.path), _HASH: PropertyValue(archive.hash)}
+    return state
+
+
 def _planned(
     resource: Resource, inputs: Mapping[str, PropertyValue], olds: Mapping[str, PropertyValue]
 ) -> dict[str, PropertyValue]:
@@ -189,4 +203,5 @@ def _planned(
 if __name__ == "__main__":
     if not os.environ.get("AWS_ENDPOINT_URL"):
         sys.exit("this is a test double: it needs AWS_ENDPOINT_URL, and is of no use for a real account")
+    take_hashes_of_files()
     main(sys.argv[1:], _VERSION, AwsDouble())

@@ -52,7 +52,7 @@ class Resource:
         replaces: Those whose change makes another one.
         named: The input that gets a name made up, if it is left out.
         renewed: Outputs that an update may change.
-        archive: The input that is a file, and the output that has its digest.
+        archive: The input that is a file.
     """
 
     token: str
@@ -64,7 +64,7 @@ class Resource:
     replaces: frozenset[str] = frozenset()
     named: str | None = None
     renewed: frozenset[str] = field(default_factory=frozenset)
-    archive: tuple[str, str] | None = None
+    archive: str | None = None
 
 
 def names(text: str) -> frozenset[str]:

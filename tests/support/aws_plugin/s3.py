@@ -146,11 +146,7 @@ def _read_object(aws: Aws, resource_id: str, _state: Plain) -> dict[str, Any] | 
         if error.response["Error"]["Code"] in _GONE:
             return None
         raise
-    return {
-        "arn": f"arn:aws:s3:::{bucket}/{key}",
-        "etag": found["ETag"].strip('"'),
-        "versionId": found.get("VersionId", ""),
-    }
+    return {"arn": f"arn:aws:s3:::{bucket}/{key}", "versionId": found.get("VersionId", "")}
 
 
 def _delete_object(aws: Aws, resource_id: str, _state: Plain) -> None:
@@ -237,6 +233,6 @@ RESOURCES = (
         delete=_delete_object,
         inputs=names("bucket key content contentType"),
         replaces=names("bucket key"),
-        renewed=names("etag versionId"),
+        renewed=names("versionId"),
     ),
 )

@@ -1,7 +1,5 @@
 """Between the engine's property values and plain Python values; an unknown value and a file stay what they are."""
 
-import base64
-import hashlib
 from collections.abc import Mapping
 from enum import Enum
 from pathlib import Path
@@ -10,6 +8,7 @@ from typing import Any, Final
 from pulumi import Archive, Asset, FileArchive
 from pulumi.provider.experimental.property_value import Computed, PropertyValue
 from pulumi.runtime.rpc import UNKNOWN as UNKNOWN_ON_THE_WIRE
+from pulumi.runtime.rpc import _special_archive_sig, _special_sig_key
 
 
 class Unknown(Enum):
@@ -58,13 +57,23 @@ def wire_map(values: Mapping[str, Any]) -> dict[str, PropertyValue]:
     return {name: on_the_wire(value) for name, value in values.items()}
 
 
+def take_hashes_of_files() -> None:
+    """Have the SDK keep the hash of a file: where the engine asks for differences, it sends nothing else of it."""
+    read = PropertyValue.unmarshal
+
+    def unmarshal(value: Any) -> PropertyValue:
+        fields = value.struct_value.fields if value.WhichOneof("kind") == "struct_value" else {}
+        if _special_sig_key not in fields or fields[_special_sig_key].string_value != _special_archive_sig:
+            return read(value)
+        archive = FileArchive(fields["path"].string_value if "path" in fields else "")
+        archive.hash = fields["hash"].string_value if "hash" in fields else ""  # type: ignore[attr-defined]
+        return PropertyValue(archive)
+
+    PropertyValue.unmarshal = staticmethod(unmarshal)  # type: ignore[method-assign]
+
+
 def content(archive: Archive) -> bytes:
     """Return the bytes of a zip file."""
     if not isinstance(archive, FileArchive):
         raise ValueError("this double takes code as a FileArchive of a zip only")
     return Path(archive.path).read_bytes()
-
-
-def digest(archive: Archive) -> str:
-    """Return what Lambda calls CodeSha256."""
-    return base64.b64encode(hashlib.sha256(content(archive)).digest()).decode("ascii")
