@@ -1,8 +1,6 @@
 """A whole deployment in AWS: keys, store, verifier, audit trail, alarms, and the policy that they enforce."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pulumi
@@ -10,74 +8,25 @@ import pulumi_aws as aws
 
 from keyrung_infra.components import key_policy
 from keyrung_infra.components.account import Account, current_account
-from keyrung_infra.components.audit_trail import AuditTrail, AuditTrailArgs, LockMode
+from keyrung_infra.components.audit_trail import AuditTrail, AuditTrailArgs
 from keyrung_infra.components.deployment_document import Client, deployment_document
 from keyrung_infra.components.encryption_key import encryption_key
 from keyrung_infra.components.function import FunctionArgs, execution_role
-from keyrung_infra.components.kms_key_vault import DELETION_WINDOW_DAYS, KeyUsers, KmsKeyVault, KmsKeyVaultArgs
+from keyrung_infra.components.kms_key_vault import KeyUsers, KmsKeyVault, KmsKeyVaultArgs
 from keyrung_infra.components.policy_document import Statement, policy_document
 from keyrung_infra.components.private_bucket import PrivateBucket, PrivateBucketArgs, receiving_access_logs
 from keyrung_infra.components.published_config import PublishedConfig, PublishedConfigArgs
+from keyrung_infra.components.step_up_args import StepUpArgs
 from keyrung_infra.components.step_up_store import StepUpStore, StepUpStoreArgs
-from keyrung_infra.components.verifier_api import Front, VerifierApi, VerifierApiArgs
+from keyrung_infra.components.verifier_api import VerifierApi, VerifierApiArgs
 from keyrung_infra.components.verifier_function import VerifierFunction, VerifierFunctionArgs
 from keyrung_infra.components.watch import Watch, WatchArgs
-from keyrung_infra.packaging.bundle import Architecture
 from keyrung_infra.resources import PolicySet, keyrung_provider
 from keyrung_provisioners.api import Purpose
-from keyrung_provisioners.generations import OVERLAP_SECONDS, PUBLISH_SECONDS
 from keyrung_verifier.store.dynamodb_table import OPERATOR_ACTIONS
 
 VERIFIER_HANDLER, ARCHIVER_HANDLER = "keyrung_verifier.handler.http", "keyrung_verifier.handler.archive"
 CONFIG_VARIABLE = "KEYRUNG_CONFIG"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StepUpArgs:
-    """A deployment; everything but policy and package has a default fit for production.
-
-    Attributes:
-        policy: The compiled policy (canonical JSON), as `policy_text` returns it.
-        package: The zip with verifier and archiver that `keyrung bundle build` makes for `architecture`.
-        clients: Applications that may ask; none: the deploying identity alone may, to try it out.
-        issuer: Public https URL of the verifier, if something of yours stands before it.
-        deployer_arn: The user or role that runs `pulumi up`, and nobody else signs policies and publishes them;
-            None: whoever runs it now.
-        operator_arns: Users or roles that add people's credentials; none: the deployer.
-        key_generation: Of all keys; raise it by one to rotate.
-        oldest_signing_generation, oldest_sealing_generation: See `KmsKeyVaultArgs`.
-        allow_weaker_policies: Whether a policy may replace one that asks for more.
-        protect: Whether deleting keys, tables and buckets is refused.
-    """
-
-    policy: pulumi.Input[str]
-    package: Path
-    clients: Sequence[Client] = ()
-    issuer: pulumi.Input[str] | None = None
-    deployer_arn: pulumi.Input[str] | None = None
-    operator_arns: Sequence[pulumi.Input[str]] = ()
-    key_generation: int = 1
-    key_publish_seconds: int = PUBLISH_SECONDS
-    key_overlap_seconds: int = OVERLAP_SECONDS
-    oldest_signing_generation: int = 1
-    oldest_sealing_generation: int = 1
-    key_deletion_days: int = DELETION_WINDOW_DAYS[1]
-    multi_region_keys: bool = False
-    imported_keys: frozenset[Purpose] = field(default_factory=frozenset)
-    bundle_lifetime_days: int = 90
-    allow_weaker_policies: bool = False
-    architecture: Architecture = Architecture.ARM64
-    memory_mb: int = 512
-    reserved_concurrency: int | None = None
-    provisioned_concurrency: int | None = None
-    front: Front = Front.HTTP_API
-    requests_per_second: int = 100
-    burst_requests: int = 200
-    log_retention_days: int = 90
-    audit_lock_mode: LockMode = LockMode.GOVERNANCE
-    audit_retention_days: int = 365
-    alarm_emails: Sequence[str] = ()
-    protect: bool = True
 
 
 class StepUp(pulumi.ComponentResource):

@@ -3,13 +3,13 @@
 from collections.abc import Collection, Mapping
 from difflib import get_close_matches
 
-from keyrung_infra.provider.model import Failure, Property, ResourceType, Values
+from keyrung_infra.provider.model import Checked, Failure, Property, Values
 from keyrung_infra.provider.values import UNKNOWN, Plain
 
 _TYPES: dict[str, type] = {"string": str, "integer": int, "boolean": bool, "array": list, "object": dict}
 
 
-def check(resource: ResourceType, given: Values) -> tuple[dict[str, Plain], list[Failure]]:
+def check(resource: Checked, given: Values) -> tuple[dict[str, Plain], list[Failure]]:
     """Return the inputs with defaults filled in, and everything that is wrong with them."""
     inputs: dict[str, Plain] = {}
     failures = _unknown_names("input", resource.inputs, given)
@@ -49,23 +49,27 @@ def _check_one(name: str, rule: Property, value: Plain) -> list[Failure]:
         return []
     if value is None:
         return [Failure(property=name, reason=f"{name} is missing: {rule.description}")]
-    if not _has_type(rule.type, value):
+    if not _has_type(rule, value):
         return [Failure(property=name, reason=f"{name} must be of type {rule.type}")]
-    if isinstance(value, dict) and rule.members:
-        return _check_members(name, rule, value)
+    if rule.members:
+        found = value if isinstance(value, list) else [value]
+        return [failure for item in found for failure in _check_members(name, rule, item)]
     if rule.choices and value not in rule.choices:
         return [Failure(property=name, reason=f"{name} must be one of {', '.join(rule.choices)}, not {value!r}")]
     return []
 
 
-def _has_type(name: str, value: Plain) -> bool:
-    if isinstance(value, list) and not all(item is UNKNOWN or isinstance(item, str) for item in value):
-        return False  # no input is an array of anything else
-    wanted = _TYPES[name]
+def _has_type(rule: Property, value: Plain) -> bool:
+    item_type = _TYPES[rule.items]
+    if isinstance(value, list) and not all(item is UNKNOWN or isinstance(item, item_type) for item in value):
+        return False
+    wanted = _TYPES[rule.type]
     return isinstance(value, wanted) and not (wanted is int and isinstance(value, bool))
 
 
-def _check_members(name: str, rule: Property, value: dict[str, Plain]) -> list[Failure]:
+def _check_members(name: str, rule: Property, value: Plain) -> list[Failure]:
+    if not isinstance(value, dict):
+        return []  # not known yet
     failures = _unknown_names(f"member of {name}", rule.members, value)
     for member, member_rule in rule.members.items():
         failures.extend(_check_one(f"{name}.{member}", member_rule, value.get(member)))

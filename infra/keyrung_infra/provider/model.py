@@ -96,6 +96,36 @@ class Ageing(Protocol):
         ...
 
 
+class Checked(Protocol):
+    """What is declared by inputs."""
+
+    @property
+    def inputs(self) -> Mapping[str, Property]:
+        """The table of inputs."""
+        ...
+
+    def check(self, inputs: Values) -> list[Failure]:
+        """Return what is wrong with inputs that have the right types; unknown values are not judged."""
+        ...
+
+
+class Described(Protocol):
+    """What the schema tells of."""
+
+    token: ClassVar[str]
+    description: ClassVar[str]
+
+    @property
+    def inputs(self) -> Mapping[str, Property]:
+        """The table of inputs."""
+        ...
+
+    @property
+    def outputs(self) -> Mapping[str, Property]:
+        """The table of what else there is."""
+        ...
+
+
 class ResourceType(Protocol):
     """One kind of resource. Every operation raises only the error families of this project."""
 

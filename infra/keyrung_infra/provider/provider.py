@@ -5,7 +5,8 @@ The engine's calls are async; stores are not, so each operation runs in a thread
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import TypeVar
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, TypeVar
 
 from pulumi.provider.experimental.property_value import PropertyValue
 from pulumi.provider.experimental.provider import (
@@ -14,6 +15,8 @@ from pulumi.provider.experimental.provider import (
     CheckResponse,
     ConfigureRequest,
     ConfigureResponse,
+    ConstructRequest,
+    ConstructResponse,
     CreateRequest,
     CreateResponse,
     DeleteRequest,
@@ -45,6 +48,9 @@ from keyrung_infra.provider.schema import schema
 from keyrung_infra.provider.values import UNKNOWN, from_plain, plain_map, property_map
 from keyrung_infra.provider.verifier_config import VerifierConfig
 
+if TYPE_CHECKING:
+    from keyrung_infra.provider.step_up import StepUpComponent
+
 T = TypeVar("T")
 
 NAME = "keyrung"
@@ -71,7 +77,16 @@ class KeyrungProvider(Provider):
 
     async def get_schema(self, request: GetSchemaRequest) -> GetSchemaResponse:
         """Return the schema."""
-        return GetSchemaResponse(schema=schema(NAME, VERSION, CONFIGURATION, self._types.values()))
+        return GetSchemaResponse(schema=schema(NAME, VERSION, CONFIGURATION, self._types.values(), _components()))
+
+    async def construct(self, request: ConstructRequest) -> ConstructResponse:
+        """Declare a component for a program in any language."""
+        for component in _components():
+            if component.token == request.resource_type:
+                return await component.construct(request)
+        raise InfraError(
+            f"there is no component {request.resource_type}", fix="install keyrung[aws] for the components"
+        )
 
     async def check_config(self, request: CheckRequest) -> CheckResponse:
         """Refuse unknown settings and secrets that are written out."""
@@ -164,6 +179,15 @@ class KeyrungProvider(Provider):
         if token not in self._types:
             raise InfraError(f"there is no resource type {token}", fix=f"use one of {', '.join(self._types)}")
         return self._types[token]
+
+
+def _components() -> "list[StepUpComponent]":
+    """Return the components; they need the classes of the AWS provider, which a local stack does without."""
+    if find_spec("pulumi_aws") is None:
+        return []
+    from keyrung_infra.provider.step_up import StepUpComponent  # noqa: PLC0415 - takes seconds
+
+    return [StepUpComponent()]
 
 
 def _planned(

@@ -3,12 +3,18 @@
 import json
 from collections.abc import Iterable, Mapping
 
-from keyrung_infra.provider.model import OnChange, Property, ResourceType
+from keyrung_infra.provider.model import Described, OnChange, Property
 
 
-def schema(name: str, version: str, configuration: Mapping[str, Property], resources: Iterable[ResourceType]) -> str:
+def schema(
+    name: str,
+    version: str,
+    configuration: Mapping[str, Property],
+    resources: Iterable[Described],
+    components: Iterable[Described],
+) -> str:
     """Return the Pulumi package schema as JSON."""
-    resources = list(resources)
+    resources, components = list(resources), list(components)
     return json.dumps(
         {
             "name": name,
@@ -18,14 +24,17 @@ def schema(name: str, version: str, configuration: Mapping[str, Property], resou
             "license": "Apache-2.0",
             "config": {"variables": _properties(configuration)},
             "provider": {"inputProperties": _properties(configuration)},
-            "types": _types(resources),
-            "resources": {resource.token: _resource(resource) for resource in resources},
+            "types": _types([*resources, *components]),
+            "resources": {
+                **{resource.token: _resource(resource) for resource in resources},
+                **{component.token: _component(component) for component in components},
+            },
         },
         indent=2,
     )
 
 
-def _resource(resource: ResourceType) -> dict[str, object]:
+def _resource(resource: Described) -> dict[str, object]:
     everything = {**resource.inputs, **resource.outputs}
     return {
         "description": resource.description,
@@ -36,7 +45,19 @@ def _resource(resource: ResourceType) -> dict[str, object]:
     }
 
 
-def _types(resources: Iterable[ResourceType]) -> dict[str, object]:
+def _component(component: Described) -> dict[str, object]:
+    """Return a component, whose properties are its outputs alone: the engine keeps no inputs of it."""
+    return {
+        "isComponent": True,
+        "description": component.description,
+        "inputProperties": _properties(component.inputs),
+        "requiredInputs": [name for name, rule in component.inputs.items() if rule.required],
+        "properties": _properties(component.outputs),
+        "required": list(component.outputs),
+    }
+
+
+def _types(resources: Iterable[Described]) -> dict[str, object]:
     """Return the objects of a fixed form that resources take or give, by their names."""
     rules = [rule for resource in resources for rule in (*resource.inputs.values(), *resource.outputs.values())]
     return {
@@ -57,10 +78,12 @@ def _properties(rules: Mapping[str, Property]) -> dict[str, object]:
 
 def _property(rule: Property) -> dict[str, object]:
     described: dict[str, object] = {"type": rule.type, "description": rule.description}
-    if rule.object_name:
-        described["$ref"] = f"#/types/keyrung:index:{rule.object_name}"
-    elif rule.type == "array":
-        described["items"] = {"type": "string"} if rule.items == "string" else {"$ref": "pulumi.json#/Any"}
+    reference = {"$ref": f"#/types/keyrung:index:{rule.object_name}"}
+    if rule.type == "array":
+        of_objects = reference if rule.object_name else {"$ref": "pulumi.json#/Any"}
+        described["items"] = {"type": "string"} if rule.items == "string" else of_objects
+    elif rule.object_name:
+        described |= reference
     elif rule.type == "object":
         described["additionalProperties"] = {"$ref": "pulumi.json#/Any"}
     if rule.default is not None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from keyrung_infra.components.audit_trail import LONGEST_DAYS, LockMode
 from keyrung_infra.components.deployment_document import Client
 from keyrung_infra.components.kms_key_vault import DELETION_WINDOW_DAYS
-from keyrung_infra.components.step_up import StepUpArgs
+from keyrung_infra.components.step_up_args import StepUpArgs
 from keyrung_infra.components.verifier_api import Front
 from keyrung_infra.packaging.bundle import Architecture
 from keyrung_infra.project import find_root

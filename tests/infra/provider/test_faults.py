@@ -1,5 +1,6 @@
 """A wrong PIN, a vault that is down, a full disk: one sentence, nothing half done, and the next run works."""
 
+import json
 import os
 import subprocess
 import threading
@@ -157,8 +158,12 @@ def test_the_schema_is_served_to_people_with_the_plugin_alone(deployed: Project)
     plugin = "./infra/plugin/pulumi-resource-keyrung"
     schema = deployed.pulumi_json("package", "get-schema", plugin)
     assert sorted(schema["resources"]) == [
-        f"keyrung:index:{name}" for name in ("Custodian", "Escrow", "Key", "KeyVault", "PolicySet", "VerifierConfig")
+        f"keyrung:index:{name}"
+        for name in ("Custodian", "Escrow", "Key", "KeyVault", "PolicySet", "StepUp", "VerifierConfig")
     ]
+    written = deployed.root / "schema.json"
+    written.write_text(json.dumps(schema))
+    deployed.pulumi("schema", "check", str(written))  # as before an SDK is generated from it
 
 
 @pytest.mark.parametrize("address", ["", "nowhere", "127.0.0.1:1", "127.0.0.1:99999999"])
