@@ -94,7 +94,7 @@ def test_it_says_what_it_did(demo: Project) -> None:
         "VerifierConfig verifier",
     ]
     assert told["audit"]["ok"] is True
-    assert told["audit"]["head"] in {hashlib.sha256(line).hexdigest() for line in _lines(demo)}
+    assert told["audit"]["chains"][0]["head"] in {hashlib.sha256(line).hexdigest() for line in _lines(demo)}
 
 
 def test_the_printed_story_shows_each_step_with_its_time(demo: Project) -> None:
