@@ -1,8 +1,8 @@
 """Refusals that anybody can cause: of each kind the first few are recorded whole, the others counted.
 
 A record for each would let a stranger fill the disk and slow everybody. What concerns a challenge, an assertion or an
-application that the verifier knows is never sampled. The counts are exact except after a crash, which loses those of
-the window under way, at most `SAMPLING_SECONDS` of one process.
+application that the verifier knows is never sampled. A process that ends without `tell`, by
+a crash or as a function that its platform lets go, loses the counts of its window under way.
 """
 
 import threading

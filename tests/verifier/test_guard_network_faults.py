@@ -123,6 +123,20 @@ def check_refused(answer: httpx.Response) -> None:
     assert int(answer.headers["Retry-After"]) > 0
 
 
+def test_no_fault_of_a_connection_is_taken_for_the_end_of_the_checks(
+    world: World, certificates: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_arguments: object, **_options: object) -> None:
+        raise StopIteration  # what also ends the guard's steps
+
+    monkeypatch.setattr(aws_lambda.TimedConnection, "exchange", broken)
+    guard = guard_of(
+        world, verifier_url="https://v.example", identify=lambda _any: Session(subject_id="a", session_id="s")
+    )
+
+    assert by_lambda(guard, certificates / "tls-ca.pem").status_code == 500
+
+
 def test_the_good_answer_that_all_others_differ_from_passes(ask: Ask, certificates: Path) -> None:
     with server(certificates, ok(ALLOW)) as url:
         assert ask(url).text == "passed"

@@ -12,7 +12,7 @@ from keyrung_infra.components.encryption_key import encryption_key
 from keyrung_infra.components.function import Function, FunctionArgs
 from keyrung_infra.components.key_policy import through_service
 from keyrung_infra.components.policy_document import Statement
-from keyrung_infra.components.private_bucket import PrivateBucket, PrivateBucketArgs, written_only_by
+from keyrung_infra.components.private_bucket import PrivateBucket, PrivateBucketArgs, written_once, written_only_by
 from keyrung_infra.errors import InfraError
 from keyrung_verifier.aws.s3 import Bucket
 
@@ -88,7 +88,7 @@ class AuditTrail(pulumi.ComponentResource):
         self.bucket = PrivateBucket(
             f"{name}-archive",
             PrivateBucketArgs(kms_key_arn=key.arn, log_bucket=args.log_bucket, object_lock=True, protect=args.protect),
-            statements=lambda arn: [written_only_by(arn, args.archiver.role.arn)],
+            statements=lambda arn: [written_only_by(arn, args.archiver.role.arn), written_once(arn)],
             opts=child,
         )
         locked = aws.s3.BucketObjectLockConfiguration(

@@ -131,10 +131,26 @@ def written_only_by(arn: pulumi.Output[str], writer_arn: pulumi.Input[str]) -> S
     return Statement(
         sid="OneWriter",
         effect="Deny",
-        actions=("s3:DeleteObject", "s3:DeleteObjectVersion", "s3:PutObject"),
+        # Replication writes and deletes by rights of its own.
+        actions=(
+            *("s3:DeleteObject", "s3:DeleteObjectVersion", "s3:PutObject"),
+            *("s3:ReplicateDelete", "s3:ReplicateObject"),
+        ),
         resources=(pulumi.Output.format("{0}/*", arn),),
         principals={"AWS": ("*",)},
         conditions={"ArnNotEquals": {"aws:PrincipalArn": writer_arn}},
+    )
+
+
+def written_once(arn: pulumi.Output[str]) -> Statement:
+    """Return the statement that refuses a put which could replace an object; S3 takes no other value than `*` there."""
+    return Statement(
+        sid="WriteOnce",
+        effect="Deny",
+        actions=("s3:PutObject",),
+        resources=(pulumi.Output.format("{0}/*", arn),),
+        principals={"AWS": ("*",)},
+        conditions={"Null": {"s3:if-none-match": "true"}},
     )
 
 

@@ -36,13 +36,14 @@ class PublishedObject:
         self._uri = uri
         self._clock = clock
         self._found: StoredObject | None = None
-        self._look_at: datetime | None = None
+        self._looked_at: datetime | None = None
 
     def stamp(self) -> str | None:
         """Return the ETag of what the object holds, as of a few seconds ago; None if there is nothing to read."""
         now = self._clock.now()
-        if self._look_at is None or now >= self._look_at:
-            self._look_at = now + timedelta(seconds=POLL_SECONDS)
+        # Looked at in the future: the clock was set back, and must not keep a change away meanwhile.
+        if self._looked_at is None or abs(now - self._looked_at) >= timedelta(seconds=POLL_SECONDS):
+            self._looked_at = now
             self._look()
         return None if self._found is None else self._found.etag
 

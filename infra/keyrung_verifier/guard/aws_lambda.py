@@ -73,12 +73,18 @@ def _carry_out(steps: Steps[None], connection: TimedConnection) -> None:
     """
     answer: Answer | None = None
     try:
-        while True:
-            answer = _ask(connection, next(steps) if answer is None else steps.send(answer))
-    except StopIteration:
-        return
+        while (call := _next(steps, answer)) is not None:
+            answer = _ask(connection, call)
     finally:
         connection.close()
+
+
+def _next(steps: Steps[None], answer: Answer | None) -> Call | None:
+    """Return the next call, or None where the steps have ended; nothing but their end is taken for it."""
+    try:
+        return next(steps) if answer is None else steps.send(answer)
+    except StopIteration:
+        return None
 
 
 def _ask(connection: TimedConnection, call: Call) -> Answer:

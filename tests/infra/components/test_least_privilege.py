@@ -149,6 +149,16 @@ def test_the_verifier_writes_neither_policy_nor_configuration_nor_archive(deploy
     for bucket, writer in writers.items():
         deny = next(each for each in deployment.documents(_BUCKET_POLICY)[bucket] if each["Sid"] == "OneWriter")
         assert (deny["Effect"], deny["Condition"]) == ("Deny", {"ArnNotEquals": {"aws:PrincipalArn": writer}})
+        assert {"s3:PutObject", "s3:ReplicateObject", "s3:ReplicateDelete"} <= set(deny["Action"])
+
+
+def test_nobody_puts_another_object_under_a_name_of_the_archive_not_even_the_archiver(deployment: Deployment) -> None:
+    rules = {each["Sid"]: each for each in deployment.documents(_BUCKET_POLICY)["stepup-archive"]}
+
+    deny = rules["WriteOnce"]
+    assert (deny["Effect"], deny["Action"], deny["Principal"]) == ("Deny", ["s3:PutObject"], {"AWS": ["*"]})
+    assert deny["Resource"] == ["arn:aws:s3:::stepup-archive/*"]
+    assert deny["Condition"] == {"Null": {"s3:if-none-match": "true"}}
 
 
 def test_the_verifier_cannot_make_a_credential_or_change_what_it_trusts_in_one(deployment: Deployment) -> None:

@@ -5,9 +5,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from support.aws import REGION, aws_client, sdk_client
 from support.tcp_proxy import TcpProxy
+from support.verifier import SettableClock
 
 from keyrung_verifier.aws.endpoint import Endpoint
 from keyrung_verifier.aws.errors import AwsRefusedError
+from keyrung_verifier.aws.published import POLL_SECONDS, PublishedObject
 from keyrung_verifier.aws.s3 import Bucket
 
 KEY = "audit/0/an object=with+odd~names (1) é.jsonl"
@@ -35,6 +37,24 @@ def test_an_object_is_read_again_only_when_it_changed(moto: Endpoint, s3) -> Non
     second = bucket.get(KEY, unless_etag=first.etag)
     assert second is not None
     assert second.body == b"two"
+
+
+def test_a_clock_that_is_set_back_keeps_no_change_away(moto: Endpoint, s3) -> None:  # type: ignore[no-untyped-def]
+    clock = SettableClock()
+    published = PublishedObject(aws_client("s3", moto), "s3://a.bucket/deployment.json", clock=clock)
+    s3.put_object(Bucket="a.bucket", Key="deployment.json", Body=b"one")
+    first = published.stamp()
+    s3.put_object(Bucket="a.bucket", Key="deployment.json", Body=b"two")
+    assert published.stamp() == first
+
+    clock.advance(-3600)
+    assert published.stamp() != first
+    assert published.read() == b"two"
+
+    s3.put_object(Bucket="a.bucket", Key="deployment.json", Body=b"three")
+    clock.advance(POLL_SECONDS)
+    published.stamp()
+    assert published.read() == b"three"
 
 
 def test_a_missing_object_is_told_by_its_code(moto: Endpoint, s3) -> None:  # type: ignore[no-untyped-def]
