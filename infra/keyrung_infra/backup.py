@@ -20,18 +20,24 @@ def back_up(settings: Settings, root: Path, folder: Path) -> Iterator[Path]:
     inventory comes after the store, which takes what it lacks from there.
 
     Raises:
-        InfraError: ``folder`` has something in it already, or a file cannot be read or written.
+        InfraError: ``folder`` has something in it already, a file cannot be read or written, or two have one name.
     """
+    copied, snapshots = (settings.audit.checkpoints, settings.policy.bundle), (settings.store, settings.inventory)
+    if len({Path(name).name for name in (*copied, *snapshots)}) < len(copied) + len(snapshots):
+        raise InfraError(
+            "two files of the verifier have one name, and one copy would replace the other",
+            fix="rename one of store, inventory, checkpoints and policy in the configuration, and `pulumi up`",
+        )
     if folder.exists() and any(folder.iterdir()):
         raise InfraError(f"{folder} is not empty", fix="name a new folder; no backup is written over")
     try:
         ensure_private(folder)
-        for name in (settings.audit.checkpoints, settings.policy.bundle):
+        for name in copied:
             target = folder / Path(name).name
             shutil.copyfile(root / name, target)
             target.chmod(0o600)
             yield target
-        for name in (settings.store, settings.inventory):
+        for name in snapshots:
             yield _snapshot(root / name, folder / Path(name).name)
     except (OSError, sqlite3.Error) as error:
         raise InfraError(

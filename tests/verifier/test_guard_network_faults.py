@@ -22,6 +22,7 @@ from support.verifier import World
 from keyrung_verifier.guard import asgi, aws_lambda
 from keyrung_verifier.guard.asgi import Guard, Session, StepUpGuard, verifier_client
 from keyrung_verifier.guard.aws_lambda import guarded
+from keyrung_verifier.timed_connection import TimedConnection
 
 ALLOW = json.dumps({"decision": True, "context": {"outcome": "allow", "policy_digest": "d"}}).encode()
 Behave = Callable[[ssl.SSLSocket], None]
@@ -129,7 +130,7 @@ def test_no_fault_of_a_connection_is_taken_for_the_end_of_the_checks(
     def broken(*_arguments: object, **_options: object) -> None:
         raise StopIteration  # what also ends the guard's steps
 
-    monkeypatch.setattr(aws_lambda.TimedConnection, "exchange", broken)
+    monkeypatch.setattr(TimedConnection, "exchange", broken)
     guard = guard_of(
         world, verifier_url="https://v.example", identify=lambda _any: Session(subject_id="a", session_id="s")
     )

@@ -3,26 +3,28 @@
 import json
 import socket
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 import httpx
+import msgspec
 
 from keyrung_infra.doctor.deployment import Deployment
 from keyrung_infra.doctor.model import Finding
 from keyrung_infra.errors import InfraError
 from keyrung_policies.bundle import document_digest
 from keyrung_provisioners.states import KeyState
-from keyrung_verifier import paths
-from keyrung_verifier.keys import thumbprint
+from keyrung_verifier import models, paths
+from keyrung_verifier.keys import public_members, thumbprint
 
 _SECONDS = 10.0
 _CERTIFICATE_DAYS = 14  # whoever renews certificates does it earlier
 _CLOCK_SECONDS = 10  # a sixth of what clocks of signers may differ by before a rotation goes wrong
 _POLICY_DAYS = 7
+_Answer = TypeVar("_Answer", models.JsonWebKeySet, models.Health)
 
 
 class Reached:
@@ -55,7 +57,10 @@ class Reached:
 
     def clock(self, now: datetime) -> Iterator[Finding]:
         """Yield a finding where the verifier's clock and this machine's differ."""
-        served = parsedate_to_datetime(self._get(paths.HEALTH).headers["Date"])
+        try:
+            served = parsedate_to_datetime(self._get(paths.HEALTH).headers["Date"]).astimezone(UTC)
+        except (KeyError, ValueError) as error:
+            raise self._strange(paths.HEALTH) from error
         apart = abs((served - now).total_seconds())
         if apart > _CLOCK_SECONDS:
             text = f"the verifier's clock and this machine's are {apart:.0f} s apart"
@@ -63,7 +68,10 @@ class Reached:
 
     def keys(self, deployment: Deployment) -> Iterator[Finding]:
         """Yield where the published key set differs from the deployed assertion keys."""
-        served = {thumbprint(each) for each in self._json(paths.JWKS)["keys"]}
+        published = self._read(paths.JWKS, models.JsonWebKeySet).keys
+        served = {thumbprint(each) for each in published if public_members(each) is not None}
+        if len(served) < len(published):
+            raise self._strange(paths.JWKS)
         counts = {KeyState.ACTIVE, KeyState.DEACTIVATED}
         deployed = {
             str(each["thumbprint"]) for each in deployment.parsed()["assertion_keys"] if each["state"] in counts
@@ -76,7 +84,7 @@ class Reached:
 
     def policy(self, deployment: Deployment, now: datetime) -> Iterator[Finding]:
         """Yield where the policy that decides is not the deployed one, or will soon be over."""
-        served = self._json(paths.HEALTH)["policy_digest"]
+        served = self._read(paths.HEALTH, models.Health).policy_digest
         deployed = document_digest(json.loads(str(deployment.policy["policy"])))
         if served != deployed:
             text = f"the verifier decides by the policy {served}, and deployed is {deployed}"
@@ -85,11 +93,14 @@ class Reached:
         if ends_at - now < timedelta(days=_POLICY_DAYS):
             yield Finding(text=f"the policy expires {ends_at.date()}", fix="`pulumi up` signs it again")
 
-    def _json(self, path: str) -> Mapping[str, Any]:
-        found = self._get(path).json()
-        if not isinstance(found, dict):
-            raise InfraError(f"{self._url}{path} does not answer as a verifier does", fix="check the address")
-        return found
+    def _read(self, path: str, shape: type[_Answer]) -> _Answer:
+        try:
+            return msgspec.json.decode(self._get(path).content, type=shape)
+        except msgspec.MsgspecError as error:
+            raise self._strange(path) from error
+
+    def _strange(self, path: str) -> InfraError:
+        return InfraError(f"{self._url}{path} does not answer as a verifier does", fix="check the address")
 
     def _get(self, path: str) -> httpx.Response:
         with httpx.Client(verify=self._trust, timeout=_SECONDS, trust_env=False) as http:

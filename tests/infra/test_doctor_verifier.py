@@ -1,0 +1,45 @@
+"""`keyrung doctor` at an address where something else answers, or answers strangely: a finding, and no traceback."""
+
+import ssl
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import pytest
+
+from keyrung_infra.doctor.model import Finding, examine
+from keyrung_infra.doctor.verifier import Reached
+
+_STRANGE = [b"", b"<html>", b"[]", b"{}", b"null", b'{"keys": 1}', b'{"keys": [1]}', b'{"keys": [{"kty": "EC"}]}']
+Look = Callable[[Reached], Iterable[Finding]]
+# What the deployment says is not reached, so none is given.
+_NONE: Any = None
+
+
+def _look(monkeypatch: pytest.MonkeyPatch, look: Look, answer: httpx.Response) -> list[str]:
+    monkeypatch.setattr(httpx.Client, "get", lambda _client, _url: answer)
+    reached = Reached("https://verifier.example", ssl.create_default_context())
+    return [found.text for found in examine("one", "all is well", lambda: look(reached)).findings]
+
+
+@pytest.mark.parametrize("body", _STRANGE)
+@pytest.mark.parametrize("name", ["keys", "policy"])
+def test_an_answer_of_another_form_is_told(monkeypatch: pytest.MonkeyPatch, name: str, body: bytes) -> None:
+    looks: dict[str, Look] = {
+        "keys": lambda reached: reached.keys(_NONE),
+        "policy": lambda reached: reached.policy(_NONE, datetime.now(UTC)),
+    }
+
+    (text,) = _look(monkeypatch, looks[name], httpx.Response(200, content=body))
+
+    assert "does not answer as a verifier does" in text
+
+
+@pytest.mark.parametrize("headers", [{}, {"Date": "tomorrow"}, {"Date": "Thu, 99 Nov 2026 10:00:00 GMT"}])
+def test_a_date_that_is_none_is_told(monkeypatch: pytest.MonkeyPatch, headers: dict[str, str]) -> None:
+    look: Look = lambda reached: reached.clock(datetime.now(UTC))  # noqa: E731 - one of several looks
+
+    (text,) = _look(monkeypatch, look, httpx.Response(200, headers=headers))
+
+    assert "does not answer as a verifier does" in text
