@@ -7,7 +7,7 @@ COMPILE := $(BIN)/uv pip compile --custom-compile-command "make lock" --universa
 
 BUNDLE := infra/keyrung_infra/packaging
 
-.PHONY: setup setup-tests demo test test-slow check bench capacity tables guardrails clean clean-cache lock
+.PHONY: setup setup-tests demo test test-slow check bench capacity tables guardrails mutation clean clean-cache lock
 
 setup:  ## tools and environment, nothing else
 	@$(SETUP)
@@ -36,12 +36,15 @@ capacity: setup  ## write which limit of an AWS deployment binds at which rate i
 diagram: setup  ## draw what the target aws deploys into infra/README.md
 	@PYTHONPATH=tests $(BIN)/python -W ignore::DeprecationWarning -m support.deployment_diagram
 
+mutation: setup  ## change the verifier's code in small ways and count the changes that the tests notice, some minutes
+	@$(BIN)/python tests/mutation/run.py
+
 tables: setup  ## write the tables of back ends in provisioners/README.md
 	@PYTHONPATH=tests $(BIN)/python -m support.backend_table
 
 clean:  ## remove all that was made in this folder, the local stack included
 	@[ ! -d .keyrung ] || { [ -x $(BIN)/keyrung ] || $(SETUP); $(BIN)/keyrung dev down; }
-	@rm -rf .keyrung .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
+	@rm -rf .keyrung .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .mutation dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 clean-cache:  ## remove what is shared between checkouts: the Pulumi CLI, downloaded packages

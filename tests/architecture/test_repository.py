@@ -64,7 +64,9 @@ def test_every_make_target_that_a_document_names_exists() -> None:
     assert named <= make_targets()
 
 
-@pytest.mark.parametrize("target", ["setup", "demo", "test", "check", "bench", "clean", "clean-cache", "lock"])
+@pytest.mark.parametrize(
+    "target", ["setup", "demo", "test", "check", "bench", "mutation", "clean", "clean-cache", "lock"]
+)
 def test_make_knows_how_to_run_a_target(target: str) -> None:
     done = subprocess.run(["make", "--dry-run", target], cwd=ROOT, capture_output=True, text=True)
 

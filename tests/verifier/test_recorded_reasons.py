@@ -59,6 +59,16 @@ def test_a_use_is_recorded_as_what_it_was(world: World) -> None:
     ]
 
 
+def test_a_use_that_fails_its_first_check_is_recorded_with_what_was_asked(world: World) -> None:
+    world.enrol_totp()
+    world.challenge_id()
+    world.spend("a.b.c")
+
+    record, created = world.records("assertion.spent")[-1], world.records("challenge.created")[-1]
+    assert (record["subject"], record["action"]) == (created["subject"], "profile.update")
+    assert record["outcome"] == "refused"
+
+
 def test_an_unspent_assertion_of_a_revoked_credential_is_recorded_so(world: World) -> None:
     totp = world.enrol_totp()
     assertion = world.step_up(totp)

@@ -164,6 +164,14 @@ def test_a_stricter_request_counts_what_the_batch_has_paid_for_before(world: Wor
     assert world.spend(assertion, asked=asked(BATCH)).status == 200
 
 
+def test_a_request_that_is_paid_once_is_not_paid_twice_by_a_batch(world: World) -> None:
+    assertion = earn(world, BATCH)
+
+    assert world.spend(assertion, asked=asked(BATCH, 1000)).status == 200
+    assert refusal(world, assertion, asked(BATCH, 1000)) == "used"
+    assert world.spend(assertion, asked=asked(BATCH)).status == 200
+
+
 def test_a_reusable_assertion_pays_until_it_is_over(world: World) -> None:
     assertion = earn(world, REUSABLE)
     assert claims_of(assertion)["exp"] - claims_of(assertion)["iat"] == 240
