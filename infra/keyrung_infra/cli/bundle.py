@@ -29,12 +29,13 @@ def command() -> None:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print what was built as JSON.")
 def build(*, architecture: str, python_version: str, out: Path | None, as_json: bool) -> None:
-    """Build the zip with verifier and archiver; the same sources give the same bytes."""
+    """Build the zip with verifier and archiver; the same sources and Python give the same bytes."""
     path = out or Path("dist", f"verifier-{architecture}.zip")
     made = build_bundle(architecture=Architecture(architecture), out=path, python_version=python_version)
     if as_json:
         facts = {
             "file": str(made.path),
+            "compiled": made.compiled,
             "size_bytes": made.size_bytes,
             "unpacked_bytes": made.unpacked_bytes,
             "code_sha256": made.code_sha256,
@@ -42,3 +43,7 @@ def build(*, architecture: str, python_version: str, out: Path | None, as_json: 
         click.echo(json.dumps(facts))
         return
     click.echo(f"{made.path}: {made.size_bytes} bytes, {made.unpacked_bytes} unpacked\n  sha256 {made.code_sha256}")
+    if not made.compiled:
+        click.echo(
+            f"No Python {python_version} is here to compile for, so each cold start does; install it and repeat."
+        )

@@ -1,7 +1,8 @@
 """Builds the Lambda zip: the modules that the handlers reach, and the locked wheels they need for another machine.
 
-The same sources and the same lock give the same bytes: entries are sorted, times are fixed, nothing is compiled. A
-changed hash of the zip is a changed function, and nothing else is.
+The same sources, lock and compiler give the same bytes: entries are sorted and times fixed. A changed hash of the zip
+is a changed function, and nothing else is. Bytecode goes with the sources where a Python of the function's version is
+at hand, since Lambda can keep none and would compile everything again at each cold start.
 """
 
 import base64
@@ -38,7 +39,7 @@ _UNIX = 3
 # What the installer writes about itself, and what only compilers and type checkers read. METADATA stays: a scanner of
 # the deployed function tells by it which versions are inside.
 _LEFT_OUT_NAMES = {"RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json", ".lock", "py.typed"}
-_LEFT_OUT_ENDS = (".pyc", ".pyi", ".h")
+_LEFT_OUT_ENDS = (".pyi", ".h")
 
 
 class Architecture(StrEnum):
@@ -59,11 +60,13 @@ class Bundle:
     """A zip that was built.
 
     Attributes:
+        compiled: Whether bytecode is in it.
         unpacked_bytes: What Lambda counts against its limit of 250 MB.
         code_sha256: Base64 of its SHA-256, as Lambda reports it of a deployed function.
     """
 
     path: Path
+    compiled: bool
     size_bytes: int
     unpacked_bytes: int
     code_sha256: str
@@ -78,7 +81,9 @@ def build_bundle(*, architecture: Architecture, out: Path, python_version: str =
     with tempfile.TemporaryDirectory(prefix="keyrung-bundle-") as folder:
         target = Path(folder)
         _install(target, architecture, python_version)
-        files = _own_modules() | dict(_installed(target))
+        _copy_own_modules(target)
+        compiled = _compile(target, python_version)
+        files = dict(_shipped(target))
     for name, data in files.items():
         _check_machine(name, data, architecture)
     data = _zip(files)
@@ -87,6 +92,7 @@ def build_bundle(*, architecture: Architecture, out: Path, python_version: str =
     write_private(out, data)
     return Bundle(
         path=out,
+        compiled=compiled,
         size_bytes=len(data),
         unpacked_bytes=sum(map(len, files.values())),
         code_sha256=base64.b64encode(hashlib.sha256(data).digest()).decode("ascii"),
@@ -135,17 +141,54 @@ def _environment() -> Mapping[str, str]:
     return {"UV_CACHE_DIR": str(cache), "UV_SYSTEM_CERTS": "true"} | dict(os.environ)
 
 
-def _own_modules() -> dict[str, bytes]:
-    """Return our modules that the handlers import, at the top or late; what they never reach stays out."""
+def _copy_own_modules(target: Path) -> None:
+    """Copy our modules that the handlers import, at the top or late; what they never reach stays out."""
     roots = [Path(package.__path__[0]).parent for package in (keyrung_verifier, keyrung_policies)]
     finder = ModuleFinder(path=list(map(str, roots)))
     for handler in HANDLERS:
         finder.import_hook(handler)
     found = [Path(name) for module in finder.modules.values() if (name := getattr(module, "__file__", None))]
-    return {str(path.relative_to(root)): path.read_bytes() for path in found for root in roots if root in path.parents}
+    for path in found:
+        for root in roots:
+            if root in path.parents:
+                copy = target / path.relative_to(root)
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                copy.write_bytes(path.read_bytes())
 
 
-def _installed(target: Path) -> Iterator[tuple[str, bytes]]:
+def _compile(target: Path, python_version: str) -> bool:
+    """Compile everything if a Python of that version is here; return whether it is."""
+    python = _interpreter(python_version)
+    if python is None:
+        return False
+    # Never checked against the sources, which Lambda keeps as they are (PEP 552); one hash seed, so that sets of
+    # constants come in one order; without the folder's name, which is another one each time.
+    options = ["-q", "-q", "--invalidation-mode", "unchecked-hash", "-s", str(target)]
+    subprocess.run(
+        [python, "-P", "-m", "compileall", *options, str(target)],
+        check=False,  # a file that does not compile is shipped as it is: it fails where it is imported, or never
+        env={**_environment(), "PYTHONHASHSEED": "0"},
+        capture_output=True,
+        timeout=_INSTALL_SECONDS,
+    )
+    return True
+
+
+def _interpreter(python_version: str) -> str | None:
+    if python_version == f"{sys.version_info.major}.{sys.version_info.minor}":
+        return sys.executable
+    found = subprocess.run(
+        [_uv(), "python", "find", "--no-project", "--no-python-downloads", python_version],
+        check=False,
+        env=_environment(),
+        capture_output=True,
+        text=True,
+        timeout=_INSTALL_SECONDS,
+    )
+    return found.stdout.strip() if found.returncode == 0 else None
+
+
+def _shipped(target: Path) -> Iterator[tuple[str, bytes]]:
     for path in target.rglob("*"):
         name = path.relative_to(target)
         left_out = name.parts[0] == "bin" or path.name in _LEFT_OUT_NAMES or path.name.endswith(_LEFT_OUT_ENDS)

@@ -38,7 +38,7 @@ def test_it_holds_the_handlers_and_four_packages_and_nothing_else(built: tuple[A
     tops = {name.split("/")[0] for name in names if "dist-info" not in name and "_cffi_backend" not in name}
     assert tops == {"cffi", "cryptography", "keyrung_policies", "keyrung_verifier", "msgspec", "pyotp"}
     assert "keyrung_verifier/handler.py" in names
-    assert not [name for name in names if "/guard/" in name or "sqlite" in name or name.endswith((".pyc", ".pyi"))]
+    assert not [name for name in names if "/guard/" in name or "sqlite" in name or name.endswith(".pyi")]
     assert names == sorted(names)
     assert len({name for name in names if name.endswith("dist-info/METADATA")}) == 4
 
@@ -92,11 +92,54 @@ def test_the_lock_of_the_bundle_agrees_with_what_is_tested() -> None:
     assert ours <= pins(Path(__file__).parents[3] / "infra" / "toolchain" / "requirements.lock")
 
 
-def test_what_is_in_it_runs_by_itself(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def runnable(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """A bundle for the Python that runs the tests."""
+    return _for_this_python(tmp_path_factory.mktemp("runnable") / "verifier.zip")
+
+
+def _for_this_python(out: Path) -> Bundle:
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    made = build_bundle(
-        architecture=bundle.running_architecture(), out=tmp_path / "verifier.zip", python_version=version
+    return build_bundle(architecture=bundle.running_architecture(), out=out, python_version=version)
+
+
+def test_bytecode_goes_with_every_source_of_a_python_that_is_here(runnable: Bundle, tmp_path: Path) -> None:
+    names = zipfile.ZipFile(runnable.path).namelist()
+    sources = [Path(name) for name in names if name.endswith(".py")]
+
+    assert runnable.compiled
+    tag = sys.implementation.cache_tag
+    assert {str(source.parent / "__pycache__" / f"{source.stem}.{tag}.pyc") for source in sources} <= set(names)
+    assert _for_this_python(tmp_path / "again.zip").code_sha256 == runnable.code_sha256
+
+
+def test_bytecode_is_used_without_a_look_at_the_source(runnable: Bundle, tmp_path: Path) -> None:
+    zipfile.ZipFile(runnable.path).extractall(tmp_path)
+    (tmp_path / "keyrung_verifier" / "paths.py").write_text("raise SystemExit('compiled anew')")
+
+    program = "import keyrung_verifier.paths as paths; print(paths.EVALUATION)"
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", f"import sys; sys.path.insert(0, {str(tmp_path)!r}); {program}"],
+        capture_output=True,
+        text=True,
     )
+
+    assert done.stdout == "/access/v1/evaluation\n", done.stderr
+
+
+def test_without_a_python_of_that_version_the_sources_go_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(bundle, "_interpreter", lambda _version: None)
+
+    assert run(["bundle", "build", "--out", str(tmp_path / "verifier.zip")]) == 0
+
+    assert "each cold start does" in capsys.readouterr().out
+    assert not [name for name in zipfile.ZipFile(tmp_path / "verifier.zip").namelist() if name.endswith(".pyc")]
+
+
+def test_what_is_in_it_runs_by_itself(runnable: Bundle, tmp_path: Path) -> None:
+    made = runnable
     zipfile.ZipFile(made.path).extractall(tmp_path / "task")
 
     program = "import keyrung_verifier.handler as h, cryptography; print(h.__file__, cryptography.__file__)"
