@@ -21,6 +21,7 @@ from keyrung_verifier.guard.messages import (
 )
 from keyrung_verifier.guard.model import Action, GuardConfigError, GuardedRequest, Head, Refusal, Session
 from keyrung_verifier.guard.reply import Reply, reply_to
+from keyrung_verifier.guard.routes import below
 
 # All that an application needs.
 __all__ = [
@@ -127,7 +128,7 @@ def _head(scope: Scope) -> Head:
         target += b"?" + scope["query_string"]
     return Head(
         method=scope["method"],
-        path=scope["path"],
+        path=below(scope.get("root_path", ""), scope["path"]),
         target=target.decode("latin-1"),
         headers=[(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in scope["headers"]],
     )

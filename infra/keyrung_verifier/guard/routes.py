@@ -29,6 +29,14 @@ class Routes:
         raise Refusal(404, "not_found", "route not listed")
 
 
+def below(root_path: str, path: str) -> str:
+    """Return the part of a path that routers of ASGI applications compare: what follows where they are mounted.
+
+    A server may leave the root path out of the path; then there is nothing to take away.
+    """
+    return path.removeprefix(root_path) if f"{path}/".startswith(f"{root_path}/") else path
+
+
 def check_target(target: str) -> None:
     """Refuse a target that does not have the one exact form; a decoded one would let two requests look alike."""
     if _TARGET.fullmatch(target) is None:
