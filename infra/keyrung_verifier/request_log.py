@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from keyrung_verifier import paths
-from keyrung_verifier.entry import Reply
+from keyrung_verifier.entry import HTTP_OK, Reply
 from keyrung_verifier.metrics import Metric, metric_line
 
 # W3C Trace Context (level 1), section 3.2; version 00 has exactly these parts.
@@ -19,6 +19,7 @@ _XRAY = re.compile(r"Root=(1-[0-9a-f]{8}-[0-9a-f]{24})(?:;[!-~]{0,256})?", re.AS
 _REQUEST_ID = re.compile(r"[0-9A-Za-z-]{1,64}", re.ASCII)
 _OPERATIONS = {
     ("POST", paths.EVALUATION): "evaluate",
+    ("POST", paths.EVALUATIONS): "evaluate-many",
     ("POST", paths.CHALLENGES): "challenge",
     ("POST", paths.SPEND): "spend",
     ("GET", paths.JWKS): "read-keys",
@@ -77,7 +78,7 @@ def line_of(served: Served, *, now: datetime) -> str:
     }
     metrics = [
         Metric(name="Requests", unit="Count", value=1),
-        Metric(name="StepUps", unit="Count", value=int(served.operation == "respond" and not failed)),
+        Metric(name="StepUps", unit="Count", value=int(served.operation == "respond" and reply.status == HTTP_OK)),
         Metric(name="Refusals", unit="Count", value=int(failed)),
         Metric(name="Latency", unit="Milliseconds", value=round(served.duration_ms, 3)),
     ]

@@ -92,6 +92,7 @@ def test_a_refusal_is_told_apart_by_its_error() -> None:
 def test_an_answered_challenge_is_a_step_up_and_nothing_else_is() -> None:
     assert line(operation="respond")["StepUps"] == 1
     assert line(REFUSED, operation="respond")["StepUps"] == 0
+    assert line(Reply(status=202, body=b"{}"), operation="respond")["StepUps"] == 0  # another answer is needed besides
     assert line(operation="evaluate")["StepUps"] == 0
 
 
@@ -118,6 +119,7 @@ def test_what_has_another_form_is_not_repeated(text: str) -> None:
     ("method", "path", "operation"),
     [
         ("POST", paths.EVALUATION, "evaluate"),
+        ("POST", paths.EVALUATIONS, "evaluate-many"),
         ("POST", paths.CHALLENGES, "challenge"),
         ("GET", f"{paths.CHALLENGES}/a-secret-id", "read-challenge"),
         ("POST", f"{paths.CHALLENGES}/a-secret-id/response", "respond"),

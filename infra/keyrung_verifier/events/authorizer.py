@@ -5,7 +5,8 @@ What is asked follows from what the gateway itself has established, and from no 
 - the action: the deployment maps the gateway's own names of routes to actions, such as `GET /accounts/{id}` to
   `accounts.read`;
 - the subject: the client certificate that the gateway has verified (mutual TLS), by its subject's distinguished name,
-  with `subject.kind` `machine`, and its serial number as the session;
+  with `subject.kind` `machine`, and its serial number as the session. The gateway's trust store therefore holds only
+  authorities that never give one name to two holders;
 - the resource: type `route`, and the path as its id.
 
 An authorizer sees no body and cannot send a challenge. So it admits what the policy allows outright and refuses all
