@@ -9,7 +9,6 @@ from keyrung_infra.cli.credential_common import (
     NO_PAGE,
     issuer_name_option,
     json_option,
-    settings,
     valid_for_option,
     write,
 )
@@ -94,7 +93,7 @@ def add_webauthn(subject: str, ttl_seconds: int, as_json: bool) -> None:
     with opened_records() as records:
         order = records.tickets.order(subject)
         (ticket,) = records.tickets.issue([order], ttl_seconds=ttl_seconds)
-    link = f"{resolve(settings().issuer, root=find_root())}{ENROL_PATH}{order.secret}"
+    link = f"{resolve(records.issuer, root=find_root())}{ENROL_PATH}{order.secret}"
     expires_at = datetime.fromtimestamp(ticket.expires_at_seconds, UTC).isoformat()
     write(
         {"credential_id": ticket.ticket_id, "factor": ticket.factor, "link": link, "expires_at": expires_at},

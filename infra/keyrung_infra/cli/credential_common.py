@@ -6,8 +6,6 @@ from typing import Any
 
 import click
 
-from keyrung_infra.project import find_root
-from keyrung_infra.serve.settings import DEFAULT_CONFIG, Settings, read_settings
 from keyrung_verifier.limits import MAX_TICKET_TTL_SECONDS, MIN_TICKET_TTL_SECONDS
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Write one JSON object to standard output.")
@@ -41,11 +39,6 @@ valid_for_option = click.option(
     show_default=True,
     help="How long an enrolment link works: minutes, hours or days, up to 7d.",
 )
-
-
-def settings() -> Settings:
-    """Return the settings of the deployed verifier."""
-    return read_settings(find_root() / DEFAULT_CONFIG)
 
 
 def write(document: dict[str, Any], *, as_json: bool, lines: list[str]) -> None:

@@ -10,7 +10,6 @@ from keyrung_infra.cli.credential_common import (
     NO_PAGE,
     issuer_name_option,
     json_option,
-    settings,
     valid_for_option,
     write,
 )
@@ -19,7 +18,7 @@ from keyrung_infra.credentials.bulk import Import
 from keyrung_infra.credentials.csv_file import KINDS
 from keyrung_infra.credentials.records import opened_records
 from keyrung_infra.local.locks import exclusive
-from keyrung_infra.project import find_root
+from keyrung_infra.project import STATE_FOLDER, find_root
 from keyrung_provisioners.sources import resolve
 from keyrung_verifier.credentials import check_issuer_name
 
@@ -42,7 +41,7 @@ def command(*, file: Path, out: Path | None, check: bool, issuer_name: str, ttl_
     root = find_root()
     # One at a time: two imports of one file would both find its rows missing, and the file of secrets would hold those
     # of one of them.
-    with exclusive((root / settings().store).with_suffix(".import.lock")), opened_records() as records:
+    with exclusive(root / STATE_FOLDER / "verifier" / "store.import.lock"), opened_records() as records:
         work = Import.of(file, records, now_seconds=int(time.time()))
         counts = Counter(row.kind for row in work.plan.rows)
         if not check:
@@ -50,7 +49,7 @@ def command(*, file: Path, out: Path | None, check: bool, issuer_name: str, ttl_
             with progress("Importing", total, shown=not as_json) as advance:
                 work.run(
                     issuer_name=issuer_name,
-                    public_url=resolve(settings().issuer, root=root),
+                    public_url=resolve(records.issuer, root=root),
                     out=out,
                     ttl_seconds=ttl_seconds,
                     done=lambda rows: [advance("") for _ in range(rows)].clear(),

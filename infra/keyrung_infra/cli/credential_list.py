@@ -8,10 +8,9 @@ from typing import Any
 
 import click
 
-from keyrung_infra.cli.credential_common import json_option, settings, write
+from keyrung_infra.cli.credential_common import json_option, write
 from keyrung_infra.credentials.listing import Listed, listing
-from keyrung_infra.project import find_root
-from keyrung_verifier.store.sqlite import SqliteStore
+from keyrung_infra.credentials.records import opened_store
 
 _TIMES = {
     "created_at": "created_at_seconds",
@@ -30,11 +29,8 @@ def command(subject: str | None, as_json: bool) -> None:
 
     It reads the store alone, so it works while a key store is down.
     """
-    store = SqliteStore(find_root() / settings().store)
-    try:
+    with opened_store() as store:
         found = listing(store, subject, now_seconds=int(time.time()))
-    finally:
-        store.close()
     if as_json:
         write({"credentials": [_document(each) for each in found]}, as_json=True, lines=[])
     elif found:

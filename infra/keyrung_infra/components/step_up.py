@@ -38,7 +38,8 @@ class StepUp(pulumi.ComponentResource):
         policy_version: Of the deployed policy.
         caller_policy: An IAM policy document (JSON) for the roles of applications.
         operator_policy: An IAM policy document (JSON) for the roles of operators.
-        store: The store, as operators' commands take it.
+        config: The deployment document, as `KEYRUNG_CONFIG` names it to operators' commands.
+        store: The verifier's table.
         inventory: The inventory of keys, as operators' commands take it.
         audit_bucket: Name of the audit log's archive.
         alarm_topic: ARN of the topic that alarms are published to.
@@ -48,6 +49,7 @@ class StepUp(pulumi.ComponentResource):
     keys: pulumi.Output[Mapping[str, str]]
     policy_version: pulumi.Output[int]
     caller_policy: pulumi.Output[str]
+    config: pulumi.Output[str]
     operator_policy: pulumi.Output[str]
     store: pulumi.Output[str]
     inventory: pulumi.Output[str]
@@ -175,6 +177,7 @@ class StepUp(pulumi.ComponentResource):
         self.operator_policy = policy_document(
             [config.reading(), *_operating(store, vault.arns[Purpose.CREDENTIAL_SEED])]
         )
+        self.config = config.uri
         self.audit_bucket, self.alarm_topic = trail.bucket.name, watch.topic.arn
         self.register_outputs({"url": self.url, "policy_version": self.policy_version})
 

@@ -11,9 +11,9 @@ from urllib.parse import parse_qs, urlsplit
 
 from keyrung_infra.credentials.csv_file import ImportRefusedError, Row, read_rows
 from keyrung_infra.credentials.plan import IMPORTED, Plan, make_plan
+from keyrung_infra.credentials.records import CredentialRecords
 from keyrung_infra.credentials.secrets_file import RowKey, row_key, secrets_for
 from keyrung_infra.errors import InfraError
-from keyrung_infra.serve.build import Records
 from keyrung_verifier.credentials import PublicKey, Seed
 from keyrung_verifier.factors.totp import otpauth_uri
 from keyrung_verifier.tickets import TicketOrder
@@ -33,10 +33,10 @@ class Import:
 
     rows: Sequence[Row] = field(repr=False)
     plan: Plan = field(repr=False)
-    records: Records = field(repr=False)
+    records: CredentialRecords = field(repr=False)
 
     @classmethod
-    def of(cls, path: Path, records: Records, *, now_seconds: int) -> "Import":
+    def of(cls, path: Path, records: CredentialRecords, *, now_seconds: int) -> "Import":
         """Check the whole file.
 
         Raises:

@@ -18,6 +18,7 @@ def deploy(policy: str) -> Mapping[str, pulumi.Input[Any]]:
         "policyVersion": step_up.policy_version,
         "callerPolicy": step_up.caller_policy,
         "operatorPolicy": step_up.operator_policy,
+        "config": step_up.config,
         "store": step_up.store,
         "inventory": step_up.inventory,
         "auditBucket": step_up.audit_bucket,

@@ -113,7 +113,7 @@ class DeployedVerifier:
     def _build(self, deployment: Deployment) -> Verifier:
         clock, random = self._clock, self._random
         s3 = self._clients.client("s3", self._document.region)
-        store = self._store(deployment.store)
+        store = open_store(deployment.store, self._clients, random=random)
         audit = AuditWriter(
             store=store,
             signers=signing_line(deployment.audit_keys, self._clients, clock=clock),
@@ -139,17 +139,19 @@ class DeployedVerifier:
             ),
             store=store,
             signers=signing_line(deployment.assertion_keys, self._clients, clock=clock),
-            sealer=_sealing_line(deployment.seed_keys, self._clients, clock=clock),
+            sealer=sealing_line(deployment.seed_keys, self._clients, clock=clock),
             audit=audit,
             clock=clock,
             random=random,
         )
 
-    def _store(self, uri: str) -> DynamoDbStore:
-        found = _STORE.fullmatch(uri)
-        if found is None:
-            raise ConfigurationError(f"{uri!r} names no store; write dynamodb:table=TABLE;region=REGION")
-        return DynamoDbStore(self._clients.client("dynamodb", found[2]), found[1], random=self._random)
+
+def open_store(uri: str, clients: AwsClients, *, random: Random) -> DynamoDbStore:
+    """Return the store that ``uri`` names; raises `ConfigurationError` where it names none."""
+    found = _STORE.fullmatch(uri)
+    if found is None:
+        raise ConfigurationError(f"{uri!r} names no store; write dynamodb:table=TABLE;region=REGION")
+    return DynamoDbStore(clients.client("dynamodb", found[2]), found[1], random=random)
 
 
 def signing_line(keys: Sequence[SigningKey], clients: AwsClients, *, clock: Clock) -> SigningLine:
@@ -169,7 +171,8 @@ def signing_line(keys: Sequence[SigningKey], clients: AwsClients, *, clock: Cloc
     return SigningLine(made, clock=clock)
 
 
-def _sealing_line(keys: Sequence[SealingKey], clients: AwsClients, *, clock: Clock) -> SealingLine:
+def sealing_line(keys: Sequence[SealingKey], clients: AwsClients, *, clock: Clock) -> SealingLine:
+    """Return the generations of the key in KMS that seals seeds; raises `ConfigurationError`."""
     made: list[Generation[Sealer]] = [
         Generation(
             key=KmsSealer(

@@ -8,7 +8,9 @@ from support.aws_plugin.resource import Aws, Plain
 
 def _caller(aws: Aws, _args: Plain) -> dict[str, Any]:
     found = aws.client("sts").get_caller_identity()
-    return {"accountId": found["Account"], "arn": found["Arn"], "userId": found["UserId"], "id": found["Account"]}
+    # STS names a user by its ARN of IAM, where moto makes one up that is of STS.
+    arn = found["Arn"].replace(":sts:", ":iam:") if ":user/" in found["Arn"] else found["Arn"]
+    return {"accountId": found["Account"], "arn": arn, "userId": found["UserId"], "id": found["Account"]}
 
 
 def _region(aws: Aws, _args: Plain) -> dict[str, Any]:
