@@ -2,7 +2,9 @@
 
 Everything here is pure. Whoever is handed a batch of the stream writes each run's lines, then signs and writes its
 checkpoint. The same batch gives the same names, so a batch that comes twice changes nothing; what comes cut otherwise
-repeats lines in another object, and the reader takes a repeated line once.
+repeats lines in another object, and the reader takes a repeated line once. A name ends in the hash of the last line,
+which all lines of the run lead to: lines that take the numbers of others, as in a table that was restored, are kept
+beside those and hide neither themselves nor them.
 """
 
 import base64
@@ -39,12 +41,12 @@ class Run:
     @property
     def lines_name(self) -> str:
         """Return the name of the object of lines."""
-        return f"{LINES_PREFIX}{self.shard}/{self.first_seq:016d}-{self.tail.seq:016d}.jsonl"
+        return f"{LINES_PREFIX}{self.shard}/{self.first_seq:016d}-{self.tail.seq:016d}-{self.tail.hash}.jsonl"
 
     @property
     def checkpoint_name(self) -> str:
         """Return the name of the object with the checkpoint."""
-        return f"{CHECKPOINTS_PREFIX}{self.shard}/{self.tail.seq:016d}.jws"
+        return f"{CHECKPOINTS_PREFIX}{self.shard}/{self.tail.seq:016d}-{self.tail.hash}.jws"
 
     @property
     def body(self) -> bytes:

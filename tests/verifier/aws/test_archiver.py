@@ -76,7 +76,7 @@ def checkpoints_fit(deployment: AwsDeployment) -> int:
     found = deployment.archived("checkpoints/")
     for name, body in found.items():
         opened = open_checkpoint(body.rstrip(b"\n"), line=1, keys={key.key_id: key})
-        assert name == f"checkpoints/{opened.shard}/{opened.seq:016d}.jws"
+        assert name == f"checkpoints/{opened.shard}/{opened.seq:016d}-{opened.head}.jws"
         assert opened.head == hashlib.sha256(lines[opened.shard][opened.seq]).hexdigest()
     return len(found)
 
@@ -105,6 +105,33 @@ def test_a_batch_that_comes_twice_changes_nothing(deployment: AwsDeployment, arc
     for name in before:
         versions = deployment.s3.list_object_versions(Bucket=ARCHIVE, Prefix=name)["Versions"]
         assert len(versions) == 1
+
+
+def test_lines_that_take_the_numbers_of_archived_ones_are_archived_beside_them(
+    deployment: AwsDeployment, archiver: Archiver
+) -> None:
+    records = deployment.stream()
+    handed_over(archiver, records)
+    before = deployment.archived("")
+    other = [each for each in map(as_after_a_restore, records) if each is not None]
+
+    assert handed_over(archiver, other) == []
+
+    after = deployment.archived("")
+    assert before.items() <= after.items()
+    kept = b"".join(body for name, body in after.items() if name.startswith("lines/"))
+    assert all(base64.b64decode(each["dynamodb"]["NewImage"]["line_bytes"]["B"]) in kept for each in other)
+
+
+def as_after_a_restore(record: Record) -> Record | None:
+    """Return the record of a chain's first line as another history would have it, None for other records."""
+    image = record["dynamodb"].get("NewImage", {})
+    if record["dynamodb"]["Keys"]["sk"]["S"] != f"{0:016d}" or "line_bytes" not in image:
+        return None
+    line = json.loads(base64.b64decode(image["line_bytes"]["B"])) | {"time": "2026-01-01T00:00:00.000000Z"}
+    text = json.dumps(line, separators=(",", ":"), sort_keys=True).encode()
+    changed = image | {"line_bytes": {"B": base64.b64encode(text).decode()}}
+    return record | {"dynamodb": record["dynamodb"] | {"NewImage": changed}}
 
 
 def test_batches_in_any_order_and_cut_give_the_same_log(deployment: AwsDeployment, archiver: Archiver) -> None:

@@ -67,8 +67,8 @@ def test_every_line_is_archived_once_under_a_name_that_says_which(log: AuditWrit
         tail = store.audit_tail(run.shard)
         assert run.tail == tail
         assert run.body == b"".join((store.audit_line(run.shard, seq) or b"") + b"\n" for seq in range(tail.seq + 1))
-        assert run.lines_name == f"lines/{run.shard}/{0:016d}-{tail.seq:016d}.jsonl"
-        assert run.checkpoint_name == f"checkpoints/{run.shard}/{tail.seq:016d}.jws"
+        assert run.lines_name == f"lines/{run.shard}/{0:016d}-{tail.seq:016d}-{tail.hash}.jsonl"
+        assert run.checkpoint_name == f"checkpoints/{run.shard}/{tail.seq:016d}-{tail.hash}.jws"
 
 
 def test_a_batch_that_comes_twice_says_the_same(log: AuditWriter, moto: Endpoint) -> None:
