@@ -23,7 +23,7 @@ def utc_text(moment: datetime) -> str:
 
 
 def genesis_detail(store: Store, shard: str) -> dict[str, str]:
-    """Return what a chain's first record says: the log's salt (hex) and the audit key's thumbprint when it began.
+    """Return what a chain's first record says: salt (hex), first audit key (thumbprint), names of all chains.
 
     Raises:
         AuditTailError: The chain has no first record, or it is damaged.
@@ -34,7 +34,7 @@ def genesis_detail(store: Store, shard: str) -> dict[str, str]:
     try:
         detail = json.loads(first)["detail"]
         bytes.fromhex(detail["salt"])
-        return {name: str(detail[name]) for name in ("salt", "audit_key")}
+        return {name: str(detail[name]) for name in ("salt", "audit_key")} | {"shards": detail.get("shards", shard)}
     except (ValueError, KeyError, TypeError) as error:
         raise AuditTailError("the first record of the audit log is damaged; run `keyrung audit verify`") from error
 

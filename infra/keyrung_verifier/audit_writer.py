@@ -138,7 +138,11 @@ class AuditWriter:
             for shard in reversed(shards):
                 self._write_genesis(shard)
                 self._salt = self._salt_of(shard)
-        self._salt = self._salt_of(first)
+        begun = genesis_detail(self._store, first)
+        self._salt = bytes.fromhex(begun["salt"])
+        if begun["shards"].split(" ") != list(shards):
+            count = len(begun["shards"].split(" "))
+            raise AuditTailError(f"this store's log has {count} chains for good, not {len(shards)}; set that number")
         last = None if self._checkpoints is None else self._checkpoints.last()
         if last is not None:
             line = self._store.audit_line(first, last.seq)

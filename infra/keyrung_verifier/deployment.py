@@ -71,7 +71,7 @@ class Deployment(Record, frozen=True):
 
     Attributes:
         issuer: Public https URL of the verifier.
-        store: `dynamodb:table=TABLE;region=REGION`.
+        store: `dynamodb:table=TABLE;region=REGION;shards=COUNT`.
         policy: The bundle lies at `s3://BUCKET/KEY`.
         assertion_keys: Every generation, oldest first; of several active ones, the clock says which one signs. The same
             holds for `audit_keys` and `seed_keys`.

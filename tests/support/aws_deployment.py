@@ -143,7 +143,7 @@ def deploy(endpoint: Endpoint) -> AwsDeployment:
     made.publish_policy()
     made.publish(
         issuer=ISSUER,
-        store=f"dynamodb:table={TABLE};region={REGION}",
+        store=f"dynamodb:table={TABLE};region={REGION};shards=16",
         policy={"bundle": f"s3://{BUCKET}/{POLICY}", "keys": {POLICY_KEY.key_id: POLICY_KEY.public_jwk}},
         audit={"archive": ARCHIVE, "keys": [audit["jwk"]]},
         assertion_keys=[signing_key(endpoint, "assertion")],

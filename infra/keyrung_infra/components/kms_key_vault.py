@@ -45,6 +45,7 @@ class KmsKeyVaultArgs:
         oldest_sealing_generation: The same for keys that seal; what a deleted one sealed is lost for good.
         publish_seconds: From publishing a generation to its first use.
         overlap_seconds: For which a generation is kept after its last use.
+        cryptoperiod_days: For which a generation may be used.
         multi_region: Whether replicas of the keys may be made in other regions.
         imported: Purposes whose material comes from outside, with `ImportKeyMaterial`; KMS generates all others.
         deletion_window_days: For which KMS keeps a key that is to be deleted.
@@ -59,6 +60,7 @@ class KmsKeyVaultArgs:
     oldest_sealing_generation: int = 1
     publish_seconds: int = PUBLISH_SECONDS
     overlap_seconds: int = OVERLAP_SECONDS
+    cryptoperiod_days: int = 365
     multi_region: bool = False
     imported: frozenset[Purpose] = field(default_factory=frozenset)
     deletion_window_days: int = DELETION_WINDOW_DAYS[1]
@@ -114,6 +116,7 @@ class KmsKeyVault(pulumi.ComponentResource):
             generation=args.generation,
             publish_seconds=args.publish_seconds,
             overlap_seconds=args.overlap_seconds,
+            cryptoperiod_days=args.cryptoperiod_days,
             source=made[-1][0],
             deletion_protection=args.protect,
             opts=pulumi.ResourceOptions(parent=self, depends_on=[alias for _, alias in made]),

@@ -78,7 +78,7 @@ class StepUp(pulumi.ComponentResource):
             opts=child,
         )
         store = StepUpStore(name, StepUpStoreArgs(account=account, protect=args.protect), opts=child)
-        self.store = _table_uri(store.table, account)
+        self.store = pulumi.Output.format("{0};shards={1}", _table_uri(store.table, account), args.audit_shards)
         self.inventory = _table_uri(store.inventory, account)
         stateful = pulumi.ResourceOptions(parent=self, provider=keyrung_provider(name, self.inventory, opts=child))
         vault = KmsKeyVault(name, _vault(args, account, verifier_role.arn, archiver_role.arn, deployer), opts=stateful)
@@ -230,6 +230,7 @@ def _vault(
         oldest_sealing_generation=args.oldest_sealing_generation,
         publish_seconds=args.key_publish_seconds,
         overlap_seconds=args.key_overlap_seconds,
+        cryptoperiod_days=args.cryptoperiod_days,
         multi_region=args.multi_region_keys,
         imported=args.imported_keys,
         deletion_window_days=args.key_deletion_days,

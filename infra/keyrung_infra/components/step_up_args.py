@@ -13,6 +13,7 @@ from keyrung_infra.components.verifier_api import Front
 from keyrung_infra.packaging.bundle import Architecture
 from keyrung_provisioners.api import Purpose
 from keyrung_provisioners.generations import OVERLAP_SECONDS, PUBLISH_SECONDS
+from keyrung_verifier.store.dynamodb_table import AUDIT_SHARDS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +31,7 @@ class StepUpArgs:
         key_generation: Of all keys; raise it by one to rotate.
         key_publish_seconds: From publishing a generation to its first use.
         key_overlap_seconds: For which a generation is kept after its last use.
+        cryptoperiod_days: For which a generation may be used; a preview warns in the last tenth of them.
         oldest_signing_generation: Generations of signing keys below it are given to KMS for deletion.
         oldest_sealing_generation: The same for the key that seals seeds; what a deleted one sealed is lost for good.
         key_deletion_days: For which KMS keeps a key that is to be deleted, 7 to 30.
@@ -45,6 +47,7 @@ class StepUpArgs:
         requests_per_second: Above which the HTTP API answers 429.
         burst_requests: That may come at once before that.
         log_retention_days: For which logs are kept, one of the periods that CloudWatch offers.
+        audit_shards: Chains of the audit log, which take commits side by side; a store keeps the number it began with.
         audit_lock_mode: Who can shorten the retention of the audit archive.
         audit_retention_days: For which each object of the audit archive is locked.
         alarm_emails: Addresses that are told of alarms; each confirms once.
@@ -60,6 +63,7 @@ class StepUpArgs:
     key_generation: int = 1
     key_publish_seconds: int = PUBLISH_SECONDS
     key_overlap_seconds: int = OVERLAP_SECONDS
+    cryptoperiod_days: int = 365
     oldest_signing_generation: int = 1
     oldest_sealing_generation: int = 1
     key_deletion_days: int = DELETION_WINDOW_DAYS[1]
@@ -75,6 +79,7 @@ class StepUpArgs:
     requests_per_second: int = 100
     burst_requests: int = 200
     log_retention_days: int = 90
+    audit_shards: int = AUDIT_SHARDS
     audit_lock_mode: LockMode = LockMode.GOVERNANCE
     audit_retention_days: int = 365
     alarm_emails: Sequence[str] = ()

@@ -11,6 +11,7 @@ from keyrung_infra.packaging.bundle import Architecture
 from keyrung_infra.project import find_root
 from keyrung_infra.settings import StackConfig
 from keyrung_provisioners.api import Purpose
+from keyrung_verifier.store.dynamodb_table import AUDIT_SHARDS, MAX_AUDIT_SHARDS
 
 _ROLE = "arn:aws:iam::123456789012:role/payments"
 _CLIENT = f'[{{client_id: payments, audience: "https://payments.example.com", principal_arn: "{_ROLE}"}}]'
@@ -62,6 +63,7 @@ def step_up_args(policy: str) -> StepUpArgs:
         key_generation=generation,
         key_publish_seconds=config.number("keyPublishSeconds", least=0, example=600),
         key_overlap_seconds=config.number("keyOverlapSeconds", least=0, example=86400),
+        cryptoperiod_days=config.number("cryptoperiodDays", least=1, example=365),
         oldest_signing_generation=config.number("oldestSigningGeneration", least=1, most=generation, example=1),
         oldest_sealing_generation=config.number("oldestSealingGeneration", least=1, most=generation, example=1),
         key_deletion_days=config.number("keyDeletionDays", least=shortest, most=longest, example=longest),
@@ -77,6 +79,7 @@ def step_up_args(policy: str) -> StepUpArgs:
         requests_per_second=config.number("requestsPerSecond", least=1, example=100),
         burst_requests=config.number("burstRequests", least=1, example=200),
         log_retention_days=_retention(config),
+        audit_shards=config.number("auditShards", least=1, most=MAX_AUDIT_SHARDS, example=AUDIT_SHARDS),
         audit_lock_mode=config.choice("auditLockMode", LockMode),
         audit_retention_days=config.number("auditRetentionDays", least=1, most=LONGEST_DAYS, example=365),
         alarm_emails=config.texts("alarmEmails", example='["security@example.com"]'),

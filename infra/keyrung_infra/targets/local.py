@@ -54,6 +54,7 @@ def _key(settings: LocalSettings, purpose: Purpose, vault: KeyVault, algorithm: 
         generation=settings.key_generation,
         publish_seconds=settings.key_publish_seconds,
         overlap_seconds=settings.key_overlap_seconds,
+        cryptoperiod_days=settings.cryptoperiod_days,
         deletion_protection=settings.protect_keys,
         opts=pulumi.ResourceOptions(depends_on=[vault]),
     )

@@ -27,6 +27,7 @@ class LocalSettings:
     key_generation: int
     key_publish_seconds: int
     key_overlap_seconds: int
+    cryptoperiod_days: int
     bundle_lifetime_days: int
     allow_weaker_policies: bool
     verifier_backends: dict[str, str]
@@ -45,6 +46,7 @@ class LocalSettings:
             key_generation=config.number("keyGeneration", least=1, example=1),
             key_publish_seconds=config.number("keyPublishSeconds", least=0, example=600),
             key_overlap_seconds=config.number("keyOverlapSeconds", least=0, example=86400),
+            cryptoperiod_days=config.number("cryptoperiodDays", least=1, example=365),
             bundle_lifetime_days=config.number("bundleLifetimeDays", least=1, example=90),
             allow_weaker_policies=config.flag("allowWeakerPolicies"),
             verifier_backends=config.mapping("verifierBackends", example="{transitAddress: file:PATH}"),

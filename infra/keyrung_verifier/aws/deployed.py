@@ -26,7 +26,7 @@ from keyrung_verifier.store.dynamodb import DynamoDbStore
 
 CONFIG_VARIABLE = "KEYRUNG_CONFIG"
 REGION_VARIABLE = "AWS_REGION"
-_STORE = re.compile(r"dynamodb:table=([A-Za-z0-9_.-]{3,255});region=([a-z0-9-]+)", re.ASCII)
+_STORE = re.compile(r"dynamodb:table=([A-Za-z0-9_.-]{3,255});region=([a-z0-9-]+);shards=([1-9][0-9]{0,3})", re.ASCII)
 # What brought a key into each state that a document may name (NIST SP 800-57 part 1, section 7).
 _EVENTS = {
     "pre-activation": "key.created",
@@ -150,8 +150,8 @@ def open_store(uri: str, clients: AwsClients, *, random: Random) -> DynamoDbStor
     """Return the store that ``uri`` names; raises `ConfigurationError` where it names none."""
     found = _STORE.fullmatch(uri)
     if found is None:
-        raise ConfigurationError(f"{uri!r} names no store; write dynamodb:table=TABLE;region=REGION")
-    return DynamoDbStore(clients.client("dynamodb", found[2]), found[1], random=random)
+        raise ConfigurationError(f"{uri!r} names no store; write dynamodb:table=TABLE;region=REGION;shards=16")
+    return DynamoDbStore(clients.client("dynamodb", found[2]), found[1], random=random, shards=int(found[3]))
 
 
 def signing_line(keys: Sequence[SigningKey], clients: AwsClients, *, clock: Clock) -> SigningLine:

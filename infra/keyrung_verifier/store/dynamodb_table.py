@@ -34,6 +34,8 @@ AUDIT_PARTITION = "audit#"
 LINE_ATTRIBUTE = "line_bytes"
 # Chains of the audit log. One chain takes one commit after the other, some dozens a second; sixteen about a thousand.
 AUDIT_SHARDS = 16
+# Each is opened by a record of its own before the first answer, a minute's work for so many.
+MAX_AUDIT_SHARDS = 1024
 
 ATTRIBUTE_DEFINITIONS = (
     {"AttributeName": PARTITION_KEY, "AttributeType": "S"},

@@ -43,7 +43,7 @@ def test_the_document_tells_the_verifier_of_keys_store_policy_and_clients(defaul
     document = _document(default)
 
     assert document["issuer"] == default.returned["url"]
-    assert document["store"] == default.returned["store"] == "dynamodb:table=stepup-store;region=eu-central-1"
+    assert document["store"] == default.returned["store"] == "dynamodb:table=stepup-store;region=eu-central-1;shards=16"
     assert document["policy"]["bundle"] == "s3://stepup-config/policy-bundle.json"
     for name in ("assertion_keys", "audit_keys", "seed_keys"):
         assert [key["uri"].partition("alias=")[2] for key in document[name]]

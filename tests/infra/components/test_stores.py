@@ -146,7 +146,13 @@ def test_the_configuration_is_two_objects_that_only_the_deployer_writes() -> Non
     writer = statements(policy.inputs["policy"])[1]
     assert (writer["Effect"], writer["Principal"]) == ("Deny", {"AWS": ["*"]})
     assert writer["Condition"] == {"ArnNotEquals": {"aws:PrincipalArn": DEPLOYER}}
-    assert {"s3:PutObject", "s3:DeleteObject", "s3:DeleteObjectVersion"} == set(writer["Action"])
+    assert set(writer["Action"]) == {
+        "s3:PutObject",
+        "s3:DeleteObject",
+        "s3:DeleteObjectVersion",
+        "s3:ReplicateObject",
+        "s3:ReplicateDelete",
+    }
     assert all(policy.urn in each.depends_on for each in objects.values())
 
 

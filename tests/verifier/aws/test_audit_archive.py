@@ -17,6 +17,7 @@ from keyrung_verifier.audit_writer import AuditWriter, Entry
 from keyrung_verifier.aws.endpoint import Endpoint
 from keyrung_verifier.checkpoints import sign_checkpoint
 from keyrung_verifier.errors import AuditTailError
+from keyrung_verifier.store.dynamodb import DynamoDbStore
 from keyrung_verifier.store.dynamodb_table import shard_names
 from keyrung_verifier.system import SystemRandom
 
@@ -34,21 +35,22 @@ def stream(moto: Endpoint) -> list[dict[str, Any]]:
     return found
 
 
+def _writer(store: DynamoDbStore, clock: SettableClock) -> AuditWriter:
+    return AuditWriter(
+        store=store,
+        signers=one_generation(AUDIT_KEY, clock),
+        checkpoints=None,
+        clock=clock,
+        random=SystemRandom(),
+    )
+
+
 @pytest.fixture
 def log(moto: Endpoint) -> AuditWriter:
     """A log of two chains with some records in each."""
     make_table(moto)
     clock = SettableClock()
-    writers = [
-        AuditWriter(
-            store=dynamodb_store(moto, shards=2, random=StartAt(number)),
-            signers=one_generation(AUDIT_KEY, clock),
-            checkpoints=None,
-            clock=clock,
-            random=SystemRandom(),
-        )
-        for number in range(2)
-    ]
+    writers = [_writer(dynamodb_store(moto, shards=2, random=StartAt(number)), clock) for number in range(2)]
     for writer in writers:
         writer.open()
         for _ in range(4):
@@ -143,3 +145,11 @@ def test_the_reader_finds_the_archive_of_a_real_log_whole_and_one_with_a_chain_l
     shutil.rmtree(tmp_path / "checkpoints" / "00")
     report = verify(read_log(tmp_path), read_checkpoints(tmp_path), [key])
     assert [(finding.code, finding.shard) for finding in report.findings] == [("missing-shard", "00")]
+
+
+@pytest.mark.parametrize("shards", [1, 3])
+def test_a_log_keeps_the_number_of_chains_that_it_began_with(log: AuditWriter, moto: Endpoint, shards: int) -> None:
+    other = _writer(dynamodb_store(moto, shards=shards), SettableClock())
+
+    with pytest.raises(AuditTailError, match=f"has 2 chains for good, not {shards}"):
+        other.open()
