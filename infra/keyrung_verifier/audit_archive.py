@@ -4,30 +4,33 @@ Everything here is pure. Whoever is handed a batch of the stream writes each run
 checkpoint. The same batch gives the same names, so a batch that comes twice changes nothing; what comes cut otherwise
 repeats lines in another object, and the reader takes a repeated line once. A name ends in the hash of the last line,
 which all lines of the run lead to: lines that take the numbers of others, as in a table that was restored, are kept
-beside those and hide neither themselves nor them.
+beside those and hide neither themselves nor them. What the verifier cannot have written is kept as well, apart from
+the log and unsigned: it must stop neither the archive nor its own discovery.
 """
 
 import base64
-import binascii
 import hashlib
 import json
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
-from keyrung_verifier.errors import AuditTailError
 from keyrung_verifier.store.dynamodb_table import AUDIT_PARTITION, LINE_ATTRIBUTE, PARTITION_KEY, SORT_KEY
 from keyrung_verifier.store.protocol import Tail
 
 LINES_PREFIX = "lines/"
 CHECKPOINTS_PREFIX = "checkpoints/"
+UNLINKED_PREFIX = "unlinked/"
+_SHARD = re.compile("[0-9]{2,4}", re.ASCII)
+_NUMBER = re.compile("[0-9]{16}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """Lines of one chain without a gap, each linked to the one before."""
+    """Lines of one chain without a gap."""
 
     shard: str
     first_seq: int
@@ -41,7 +44,16 @@ class Run:
     @property
     def lines_name(self) -> str:
         """Return the name of the object of lines."""
-        return f"{LINES_PREFIX}{self.shard}/{self.first_seq:016d}-{self.tail.seq:016d}-{self.tail.hash}.jsonl"
+        return f"{LINES_PREFIX}{self._name}"
+
+    @property
+    def unlinked_name(self) -> str:
+        """Return the name of the object of lines that are not linked; a reader of the whole archive finds the break."""
+        return f"{UNLINKED_PREFIX}{self._name}"
+
+    @property
+    def _name(self) -> str:
+        return f"{self.shard}/{self.first_seq:016d}-{self.tail.seq:016d}-{self.tail.hash}.jsonl"
 
     @property
     def checkpoint_name(self) -> str:
@@ -59,20 +71,19 @@ class Batch:
     """What a batch of the stream says about the log.
 
     Attributes:
-        runs: What is to be archived, chain by chain.
-        altered: Lines that somebody changed or removed in the table, as `SHARD NUMBER`; nothing of ours does that.
+        runs: What is to be archived, chain by chain; each line is linked to the one before.
+        unlinked: Runs with a line that does not stand where it says, or is not linked: nothing may be signed over them.
+        altered: Lines that somebody changed or removed in the table, and items under keys that no line has, as
+            `PARTITION NUMBER`; nothing of ours does that.
     """
 
     runs: Sequence[Run]
+    unlinked: Sequence[Run]
     altered: Sequence[str]
 
 
 def read_batch(records: Iterable[Mapping[str, Any]]) -> Batch:
-    """Return what the records of a DynamoDB stream (new images) say about the audit log; other items are passed over.
-
-    Raises:
-        AuditTailError: A line does not stand where it says, or is not linked to the one before it.
-    """
+    """Return what the records of a DynamoDB stream (new images) say about the audit log; others are passed over."""
     lines: defaultdict[str, dict[int, bytes]] = defaultdict(dict)
     altered: list[str] = []
     for record in records:
@@ -81,11 +92,18 @@ def read_batch(records: Iterable[Mapping[str, Any]]) -> Batch:
         if not partition.startswith(AUDIT_PARTITION):
             continue
         shard = partition.removeprefix(AUDIT_PARTITION)
-        if record["eventName"] == "INSERT":
+        named = _SHARD.fullmatch(shard) and _NUMBER.fullmatch(number)
+        if named and record["eventName"] == "INSERT":
             lines[shard][int(number)] = _line(record["dynamodb"]["NewImage"])
         else:
-            altered.append(f"{shard} {int(number)}")
-    return Batch(runs=[run for shard in sorted(lines) for run in _runs(shard, lines[shard])], altered=altered)
+            altered.append(f"{partition!a} {number!a}")
+    found = [run for shard in sorted(lines) for run in _runs(shard, lines[shard])]
+    linked = [_is_linked(run) for run in found]
+    return Batch(
+        runs=[run for run, good in zip(found, linked, strict=True) if good],
+        unlinked=[run for run, good in zip(found, linked, strict=True) if not good],
+        altered=altered,
+    )
 
 
 def _runs(shard: str, lines: Mapping[int, bytes]) -> Iterator[Run]:
@@ -93,12 +111,10 @@ def _runs(shard: str, lines: Mapping[int, bytes]) -> Iterator[Run]:
     gaps = [later for earlier, later in pairwise(numbers) if later != earlier + 1]
     starts = [*numbers[:1], *gaps]
     for first, after in zip(starts, [*gaps, numbers[-1] + 1], strict=True):
-        run = Run(shard=shard, first_seq=first, lines=[lines[seq] for seq in numbers if first <= seq < after])
-        _check(run)
-        yield run
+        yield Run(shard=shard, first_seq=first, lines=[lines[seq] for seq in numbers if first <= seq < after])
 
 
-def _check(run: Run) -> None:
+def _is_linked(run: Run) -> bool:
     """Read back what is to be signed: a head must not vouch for lines that do not lead to it."""
     previous: str | None = None
     for seq, line in enumerate(run.lines, start=run.first_seq):
@@ -108,14 +124,13 @@ def _check(run: Run) -> None:
         except (ValueError, KeyError, TypeError):
             stands = False
         if not stands:
-            raise AuditTailError(
-                f"line {seq} of shard {run.shard} is not linked to the log; run `keyrung audit verify`"
-            )
+            return False
         previous = hashlib.sha256(line).hexdigest()
+    return True
 
 
 def _line(image: Mapping[str, Any]) -> bytes:
     try:
         return base64.b64decode(image[LINE_ATTRIBUTE]["B"], validate=True)
-    except (KeyError, TypeError, binascii.Error) as error:
-        raise AuditTailError("an item of the audit log holds no line; run `keyrung audit verify`") from error
+    except (KeyError, TypeError, ValueError):  # no line of the verifier's: linked to nothing
+        return b""

@@ -1,5 +1,6 @@
 """The audit log's second place: the store's stream, an archiver, and a bucket whose objects nobody can change."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -15,9 +16,14 @@ from keyrung_infra.components.policy_document import Statement
 from keyrung_infra.components.private_bucket import PrivateBucket, PrivateBucketArgs, written_once, written_only_by
 from keyrung_infra.errors import InfraError
 from keyrung_verifier.aws.s3 import Bucket
+from keyrung_verifier.store.dynamodb_table import AUDIT_PARTITION, PARTITION_KEY
 
 _BATCH_SIZE = 100
 _BATCH_SECONDS = 1  # an object of the archive holds what came in this time
+# Longer than known outages of S3 and KMS. What came behind a record that cannot be archived is then still in the
+# stream, which holds a day.
+_GIVEN_UP_AFTER_SECONDS = 6 * 3600
+_ONLY_THE_LOG = json.dumps({"dynamodb": {"Keys": {PARTITION_KEY: {"S": [{"prefix": AUDIT_PARTITION}]}}}})
 _DEAD_LETTER_SECONDS = 14 * 24 * 3600  # the longest that SQS keeps a message
 _TIMEOUT_SECONDS = 60
 ARCHIVE_ACTIONS = tuple(sorted(Bucket.PUT_ACTIONS))  # the bucket's default retention locks each object
@@ -119,6 +125,8 @@ class AuditTrail(pulumi.ComponentResource):
             starting_position="TRIM_HORIZON",
             batch_size=_BATCH_SIZE,
             maximum_batching_window_in_seconds=_BATCH_SECONDS,
+            filter_criteria={"filters": [{"pattern": _ONLY_THE_LOG}]},
+            maximum_record_age_in_seconds=_GIVEN_UP_AFTER_SECONDS,
             bisect_batch_on_function_error=True,
             function_response_types=["ReportBatchItemFailures"],
             destination_config={"on_failure": {"destination_arn": self.dead_letters.arn}},

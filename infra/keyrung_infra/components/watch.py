@@ -211,7 +211,7 @@ def _watched(args: WatchArgs) -> list[_Alarm]:
         ),
         _Alarm(
             name="log-altered",
-            meaning="Somebody changed or removed lines of the audit log in the table; the archive has them still.",
+            meaning="Somebody changed, removed or added lines of the audit log in the table: see the archiver's log.",
             namespace=NAMESPACE,
             metric="AlteredLines",
             dimensions={"function": args.archiver},

@@ -2,7 +2,7 @@
 
 It is a role of its own, which alone may sign with the audit key, and which can neither read the store nor change what
 it wrote. A line that it could not archive is told to the platform, which hands it over again; whatever then comes twice
-has the same name and stays as it is.
+has the same name and stays as it is. Lines that are not linked stay so however often they come: they are kept and told.
 """
 
 import logging
@@ -42,7 +42,6 @@ class Archiver:
         """Archive what a batch holds; return from where on the platform is to hand it over again.
 
         Raises:
-            AuditTailError: The batch holds lines that are not linked; nothing of it is archived or signed.
             UnavailableError: There is no deployment.
         """
         records: Sequence[Mapping[str, Any]] = event["Records"]
@@ -52,22 +51,33 @@ class Archiver:
         signers = signing_line(deployment.audit_keys, self._clients, clock=self._clock)
         for line in batch.altered:
             _LOG.error("line %s of the audit log was changed or removed in the table; see the archive", line)
+        for run in batch.unlinked:
+            _LOG.error("lines of the audit log are not linked to it; they are kept as %s", run.unlinked_name)
         failed = [run for run in batch.runs if not self._archived(run, bucket, signers)]
+        failed += [run for run in batch.unlinked if not self._kept(run.unlinked_name, run, bucket)]
         self._teller.tell(
             "archive",
             ArchivedLines=sum(len(run.lines) for run in batch.runs if run not in failed),
-            AlteredLines=len(batch.altered),
+            AlteredLines=len(batch.altered) + sum(len(run.lines) for run in batch.unlinked),
             FailedRuns=len(failed),
         )
         return {"batchItemFailures": _first_of(failed, records)}
 
     def _archived(self, run: Run, bucket: Bucket, signers: SigningLine) -> bool:
+        if not self._kept(run.lines_name, run, bucket):
+            return False  # a checkpoint whose lines got lost would accuse the store
         try:
-            bucket.put_once(run.lines_name, run.body)
-            # Only over what is safe: a checkpoint whose lines got lost would accuse the store.
             checkpoint = sign_checkpoint(signers.current(), run.tail, time=utc_text(self._clock.now()))
             bucket.put_once(run.checkpoint_name, checkpoint + b"\n")
         except (AwsError, SigningFailedError) as error:
+            _LOG.error("lines of shard %s are not signed for yet: %s", run.shard, error)
+            return False
+        return True
+
+    def _kept(self, name: str, run: Run, bucket: Bucket) -> bool:
+        try:
+            bucket.put_once(name, run.body)
+        except AwsError as error:
             _LOG.error("lines of shard %s are not archived yet: %s", run.shard, error)
             return False
         return True

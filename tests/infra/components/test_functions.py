@@ -244,6 +244,11 @@ def test_the_stream_is_archived_from_its_beginning_and_what_fails_is_kept() -> N
     assert mapping["eventSourceArn"].startswith(f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/stepup-store/stream/")
     assert mapping["functionResponseTypes"] == ["ReportBatchItemFailures"]
     assert mapping["bisectBatchOnFunctionError"] is True
+    assert (
+        3600 <= mapping["maximumRecordAgeInSeconds"] <= 12 * 3600
+    )  # outlasts an outage, and ends before the stream does
+    (only,) = mapping["filterCriteria"]["filters"]
+    assert json.loads(only["pattern"]) == {"dynamodb": {"Keys": {"pk": {"S": [{"prefix": "audit#"}]}}}}
     queue = deployment.one("aws:sqs/queue:Queue")
     assert queue.inputs["sqsManagedSseEnabled"] is True
     destination = mapping["destinationConfig"]["onFailure"]["destinationArn"]

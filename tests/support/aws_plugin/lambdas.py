@@ -108,8 +108,10 @@ def _update_alias(aws: Aws, _arn: str, _old: Plain, new: Plain) -> None:
 def _create_mapping(aws: Aws, inputs: Plain) -> str:
     failure = inputs.get("destinationConfig", {}).get("onFailure")
     destination = {} if failure is None else {"OnFailure": {"Destination": failure["destinationArn"]}}
+    filters = [{"Pattern": each["pattern"]} for each in inputs.get("filterCriteria", {}).get("filters", [])]
     made = aws.client("lambda").create_event_source_mapping(
         DestinationConfig=destination,
+        FilterCriteria={"Filters": filters},
         **given(
             inputs,
             EventSourceArn="eventSourceArn",
@@ -119,7 +121,7 @@ def _create_mapping(aws: Aws, inputs: Plain) -> str:
             MaximumBatchingWindowInSeconds="maximumBatchingWindowInSeconds",
             BisectBatchOnFunctionError="bisectBatchOnFunctionError",
             FunctionResponseTypes="functionResponseTypes",
-            MaximumRetryAttempts="maximumRetryAttempts",
+            MaximumRecordAgeInSeconds="maximumRecordAgeInSeconds",
         ),
     )
     return str(made["UUID"])
@@ -220,7 +222,8 @@ RESOURCES = (
         delete=_delete_mapping,
         inputs=names(
             "eventSourceArn functionName startingPosition batchSize maximumBatchingWindowInSeconds"
-            " bisectBatchOnFunctionError functionResponseTypes maximumRetryAttempts destinationConfig"
+            " bisectBatchOnFunctionError functionResponseTypes maximumRecordAgeInSeconds filterCriteria"
+            " destinationConfig"
         ),
         replaces=names("eventSourceArn functionName startingPosition"),
     ),

@@ -21,7 +21,7 @@ from keyrung_verifier.aws.archiver import Archiver
 from keyrung_verifier.aws.clients import AwsClients
 from keyrung_verifier.aws.deployed import DeploymentDocument
 from keyrung_verifier.aws.endpoint import Endpoint
-from keyrung_verifier.errors import AuditTailError, UnavailableError
+from keyrung_verifier.errors import UnavailableError
 from keyrung_verifier.metrics import Teller
 from keyrung_verifier.store.dynamodb_table import AUDIT_SHARDS
 from keyrung_verifier.system import SystemClock, SystemRandom
@@ -181,8 +181,8 @@ def test_what_could_not_be_written_is_not_signed_for(deployment: AwsDeployment, 
     assert deployment.archived("") == {}
 
 
-def test_lines_that_are_not_linked_are_neither_archived_nor_signed(
-    deployment: AwsDeployment, archiver: Archiver
+def test_lines_that_are_not_linked_are_kept_apart_unsigned_and_stop_no_other_chain(
+    deployment: AwsDeployment, archiver: Archiver, said: list[str]
 ) -> None:
     records = deployment.stream()
     lines = [each for each in records if each["dynamodb"]["Keys"]["pk"]["S"].startswith("audit#")]
@@ -191,9 +191,15 @@ def test_lines_that_are_not_linked_are_neither_archived_nor_signed(
     line = base64.b64decode(image["line_bytes"]["B"]).replace(b'"outcome":"success"', b'"outcome":"refused"')
     image["line_bytes"]["B"] = base64.b64encode(line.replace(b'"prev":"', b'"prev":"0')).decode()
 
-    with pytest.raises(AuditTailError):
-        handed_over(archiver, records)
-    assert deployment.archived("") == {}
+    shard = chosen["dynamodb"]["Keys"]["pk"]["S"].removeprefix("audit#")
+    assert handed_over(archiver, records) == []  # they would never become linked
+
+    assert checkpoints_fit(deployment) == AUDIT_SHARDS - 1
+    assert not any(name.split("/")[1] == shard for name in deployment.archived("checkpoints/"))
+    assert lines_of(deployment) == {name: lines for name, lines in written(deployment).items() if name != shard}
+    (kept,) = deployment.archived("unlinked/").values()
+    assert base64.b64decode(image["line_bytes"]["B"]) in kept.splitlines()
+    assert json.loads(said[-1])["AlteredLines"] == len(kept.splitlines())
 
 
 def test_a_changed_or_removed_line_raises_a_metric_and_leaves_the_archive(

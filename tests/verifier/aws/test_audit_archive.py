@@ -98,7 +98,7 @@ def test_a_line_that_somebody_changed_in_the_table_is_told_and_not_archived(
 
     batch = read_batch(records)
 
-    assert batch.altered == ["01 0"]
+    assert batch.altered == [f"'audit#01' '{0:016d}'"]
     assert [run.first_seq for run in batch.runs] == [0, 1]
 
 
@@ -113,8 +113,36 @@ def test_nothing_is_signed_over_a_line_that_does_not_lead_to_the_head(
             line = json.loads(base64.b64decode(image["B"])) | change
             image["B"] = base64.b64encode(json.dumps(line).encode()).decode()
 
-    with pytest.raises(AuditTailError, match="not linked"):
-        read_batch(records)
+    batch = read_batch(records)
+
+    assert [run.shard for run in batch.runs] == ["00"]
+    assert [(run.shard, run.first_seq, len(run.lines)) for run in batch.unlinked] == [("01", 0, 5)]
+
+
+@pytest.mark.parametrize("image", [{}, {"line_bytes": {"S": "no bytes"}}, {"line_bytes": {"B": "%"}}])
+def test_an_item_without_a_line_stops_no_other_chain(log: AuditWriter, moto: Endpoint, image: dict[str, Any]) -> None:
+    records = stream(moto)
+    for record in records:
+        if record["dynamodb"]["Keys"] == {"pk": {"S": "audit#01"}, "sk": {"S": f"{1:016d}"}}:
+            record["dynamodb"]["NewImage"] = image
+
+    batch = read_batch(records)
+
+    assert [run.shard for run in batch.runs] == ["00"]
+    assert [run.shard for run in batch.unlinked] == ["01"]
+
+
+@pytest.mark.parametrize(("pk", "sk"), [("audit#00", "last"), ("audit#00", "7"), ("audit#../00", f"{9:016d}")])
+def test_an_item_under_a_key_that_no_line_has_is_told_and_names_no_object(
+    log: AuditWriter, moto: Endpoint, pk: str, sk: str
+) -> None:
+    records = stream(moto)
+    foreign = {"eventName": "INSERT", "dynamodb": {"Keys": {"pk": {"S": pk}, "sk": {"S": sk}}, "NewImage": {}}}
+
+    batch = read_batch([*records, foreign])
+
+    assert batch.altered == [f"{pk!a} {sk!a}"]
+    assert (batch.runs, batch.unlinked) == (read_batch(records).runs, [])
 
 
 def test_a_subject_has_one_pseudonym_in_all_chains(log: AuditWriter, moto: Endpoint) -> None:
