@@ -7,7 +7,7 @@ COMPILE := $(BIN)/uv pip compile --custom-compile-command "make lock" --universa
 
 BUNDLE := infra/keyrung_infra/packaging
 
-.PHONY: setup setup-tests demo test test-slow check bench capacity tables guardrails mutation clean clean-cache lock
+.PHONY: setup setup-tests demo test test-slow check bench capacity diagram tables guardrails mutation clean clean-cache lock
 
 setup:  ## tools and environment, nothing else
 	@$(SETUP)

@@ -45,5 +45,5 @@ def build(*, architecture: str, python_version: str, out: Path | None, as_json: 
     click.echo(f"{made.path}: {made.size_bytes} bytes, {made.unpacked_bytes} unpacked\n  sha256 {made.code_sha256}")
     if not made.compiled:
         click.echo(
-            f"No Python {python_version} is here to compile for, so each cold start does; install it and repeat."
+            f"Not compiled: no Python {python_version} is here, so each cold start does it; install it and build again."
         )

@@ -115,7 +115,9 @@ class StepUpGuard:
                     if len(content) > MAX_ANSWER_BYTES:
                         return NO_ANSWER
         except (httpx.HTTPError, TimeoutError) as error:
-            _LOG.warning("the verifier did not answer: %s", type(error).__name__)
+            # Such as a certificate that does not count; what the other side has sent is not in it.
+            why = f" ({error})" if isinstance(error, httpx.ConnectError) else ""
+            _LOG.warning("the verifier did not answer: %s%s", type(error).__name__, why)
             return NO_ANSWER
         nonce = response.headers.get("DPoP-Nonce")
         return Answer(status=response.status_code, content=bytes(content), dpop_nonce=nonce)

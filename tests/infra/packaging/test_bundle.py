@@ -134,7 +134,7 @@ def test_without_a_python_of_that_version_the_sources_go_alone(
 
     assert run(["bundle", "build", "--out", str(tmp_path / "verifier.zip")]) == 0
 
-    assert "each cold start does" in capsys.readouterr().out
+    assert "each cold start does it" in capsys.readouterr().out
     assert not [name for name in zipfile.ZipFile(tmp_path / "verifier.zip").namelist() if name.endswith(".pyc")]
 
 
