@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.aws import close_clients, sign_digests_as_kms_does
+from support.aws import close_clients
 from support.aws_deployment import AwsDeployment, deploy
+from support.kms import put_kms_right
 from support.lambda_emulator import emulated, unpack_bundle
 from support.lambda_events import SESSION_ARN, http_event
 from support.moto_server import moto_server
@@ -45,7 +46,7 @@ def _first_and_next(
 
 
 def test_cold_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    sign_digests_as_kms_does(monkeypatch)
+    put_kms_right(monkeypatch)
     task = unpack_bundle(tmp_path)
     (task / "floor.py").write_text(_FLOOR)
     question = http_event("POST", "/access/v1/evaluation", evaluation("accounts.read"), principal=SESSION_ARN)

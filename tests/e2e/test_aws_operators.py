@@ -1,25 +1,26 @@
-"""The deployed stack asks for a step-up: the verifier's code in AWS's emulator, over the tables and objects of `up`."""
+"""A step-up on the deployed stack: the verifier's code in AWS's emulator, over the keys, tables and objects of `up`."""
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
+import jwt
 import pytest
 from support.aws_account import REAL, REGION
 from support.aws_stack import DeployedStack
 from support.lambda_emulator import Emulator, emulated, unpack_bundle
 from support.lambda_events import http_event
-from support.serving import REQUEST, question
+from support.serving import REQUEST, app_of, question, unused_code
 
 pytestmark = pytest.mark.skipif(REAL, reason="in a real account Lambda runs the function")
 
 
-@pytest.fixture
-def function(aws_stack: DeployedStack, tmp_path: Path) -> Iterator[Emulator]:
+@pytest.fixture(scope="module")
+def function(aws_stack: DeployedStack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
     """The verifier, told of its deployment as Lambda tells it."""
     environment = {**aws_stack.account.environment(), "KEYRUNG_CONFIG": aws_stack.outputs["config"]}
-    with emulated(tmp_path, unpack_bundle(tmp_path), "keyrung_verifier.handler.http", environment=environment) as made:
+    folder = tmp_path_factory.mktemp("function")
+    with emulated(folder, unpack_bundle(folder), "keyrung_verifier.handler.http", environment=environment) as made:
         yield made
 
 
@@ -48,6 +49,29 @@ def test_an_operator_adds_a_credential_that_the_verifier_asks_for_lists_and_revo
     assert [each["state"] for each in _operate(aws_stack, "list", "bea")["credentials"]] == ["revoked"]
 
 
+def test_a_step_up_is_answered_with_a_code_and_spent_once(aws_stack: DeployedStack, function: Emulator) -> None:
+    caller, order = _caller(aws_stack), {**question("cleo"), "request": REQUEST}
+    app = app_of(_operate(aws_stack, "add", "totp", "cleo")["otpauth_uri"])
+    asked = function.http(http_event("POST", "/access/v1/evaluation", question("cleo"), principal=caller))
+    assert asked[1]["context"]["outcome"] == "step_up"
+    challenge = function.http(http_event("POST", "/stepup/v1/challenges", order, principal=caller))[1]["challenge_id"]
+
+    answer = {"factor": "otp", "code": unused_code(app)}
+    responding = http_event("POST", f"/stepup/v1/challenges/{challenge}/response", answer)
+    status, issued, _ = function.http(responding)
+    assert status == 200, function.lines()[-1]
+    spending = http_event(
+        "POST", "/stepup/v1/assertions/spend", {**order, "assertion": issued["assertion"]}, principal=caller
+    )
+
+    assert [function.http(each)[0] for each in (spending, spending, responding)] == [200, 403, 403]
+    keys = function.http(http_event("GET", "/.well-known/jwks.json"))[1]
+    key = jwt.PyJWKSet.from_dict(keys)[jwt.get_unverified_header(issued["assertion"])["kid"]]
+    audience = aws_stack.published()[0]["clients"][0]["audience"]
+    claims = jwt.decode(issued["assertion"], key, algorithms=["ES256"], audience=audience)
+    assert claims["sub"] == "cleo"
+
+
 def test_a_stranger_may_not_ask(aws_stack: DeployedStack, function: Emulator) -> None:
     stranger = "arn:aws:iam::123456789012:role/stranger"
     for principal in (stranger, None):
@@ -55,7 +79,3 @@ def test_a_stranger_may_not_ask(aws_stack: DeployedStack, function: Emulator) ->
             http_event("POST", "/access/v1/evaluation", question("alice"), principal=principal)
         )
         assert status in {401, 403}, told
-
-
-def _audience(stack: DeployedStack) -> str:
-    return str(stack.published()[0]["clients"][0]["audience"])

@@ -5,10 +5,6 @@ from typing import Any
 
 import boto3
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
-from cryptography.hazmat.primitives.hashes import SHA256
-from moto.kms.utils import ECDSAPrivateKey
 
 from keyrung_verifier.aws.client import CALL_SECONDS, AwsClient
 from keyrung_verifier.aws.credentials import Credentials
@@ -104,14 +100,3 @@ def dynamodb_store(
     return DynamoDbStore(
         client or aws_client("dynamodb", endpoint), TABLE, random=random or SystemRandom(), shards=shards
     )
-
-
-def sign_digests_as_kms_does(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have moto sign a digest (`MessageType=DIGEST`) as it is: it hashes again whatever it gets."""
-
-    def sign(key: Any, message: bytes, _signing_algorithm: str) -> bytes:
-        algorithm = ec.ECDSA(Prehashed(SHA256()) if len(message) == 32 else SHA256())
-        signature: bytes = key.private_key.sign(message, algorithm)
-        return signature
-
-    monkeypatch.setattr(ECDSAPrivateKey, "sign", sign)

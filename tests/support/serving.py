@@ -88,7 +88,12 @@ def challenge(http: httpx.Client, subject: str, action: str = "profile.update", 
 def enrol_app(project: Project, subject: str) -> tuple[str, pyotp.TOTP]:
     """Provision an authenticator app; return the credential's id and the app."""
     added = json.loads(project.keyrung("credential", "add", "totp", subject, "--json").stdout)
-    return added["credential_id"], pyotp.TOTP(parse_qs(urlsplit(added["otpauth_uri"]).query)["secret"][0])
+    return added["credential_id"], app_of(added["otpauth_uri"])
+
+
+def app_of(otpauth_uri: str) -> pyotp.TOTP:
+    """Return the authenticator app that was shown the QR code of the URI."""
+    return pyotp.TOTP(parse_qs(urlsplit(otpauth_uri).query)["secret"][0])
 
 
 def unused_code(app: pyotp.TOTP) -> str:

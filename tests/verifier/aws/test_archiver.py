@@ -11,8 +11,9 @@ import pytest
 from moto.core.exceptions import JsonRESTError
 from moto.kms.models import KmsBackend
 from moto.s3.models import s3_backends
-from support.aws import dynamodb_store, sign_digests_as_kms_does
+from support.aws import dynamodb_store
 from support.aws_deployment import ARCHIVE, DOCUMENT, AwsDeployment, deploy
+from support.kms import put_kms_right
 from support.lambda_events import ACCOUNT
 
 from keyrung_audit import public_key_from_jwk
@@ -31,7 +32,7 @@ Record = dict[str, Any]
 
 @pytest.fixture
 def deployment(moto: Endpoint, monkeypatch: pytest.MonkeyPatch) -> AwsDeployment:
-    sign_digests_as_kms_does(monkeypatch)
+    put_kms_right(monkeypatch)
     made = deploy(moto)
     for _ in range(3):
         made.enrol_totp()  # some records in some of the chains

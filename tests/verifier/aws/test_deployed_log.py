@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.aws import sign_digests_as_kms_does
 from support.aws_deployment import AwsDeployment, deploy, signing_key
+from support.kms import put_kms_right
 from support.lambda_events import SESSION_ARN
 from support.verifier import challenge_body, evaluation
 
@@ -43,7 +43,7 @@ class Process:
 @pytest.fixture
 def deployment(moto: Endpoint, monkeypatch: pytest.MonkeyPatch) -> AwsDeployment:
     """A deployment in which a step-up was made and spent, over two processes and a rotation of the assertion key."""
-    sign_digests_as_kms_does(monkeypatch)
+    put_kms_right(monkeypatch)
     made = deploy(moto)
     first = Process(made)
     totp = made.enrol_totp()

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from moto.core.exceptions import JsonRESTError
 from moto.kms.models import KmsBackend
-from support.aws import sign_digests_as_kms_does, url
+from support.aws import url
 from support.aws_deployment import DOCUMENT, POLICY, AwsDeployment, deploy, signing_key
+from support.kms import put_kms_right
 from support.lambda_emulator import Emulator, emulated, unpack_bundle
 from support.lambda_events import ROLE_ARN, SESSION_ARN, http_event
 from support.tcp_proxy import TcpProxy
@@ -33,7 +34,7 @@ def task(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def deployment(moto: Endpoint, monkeypatch: pytest.MonkeyPatch) -> AwsDeployment:
-    sign_digests_as_kms_does(monkeypatch)
+    put_kms_right(monkeypatch)
     return deploy(moto)
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from moto.core.exceptions import JsonRESTError
 from moto.kms.models import KmsBackend
-from support.aws import REGION, aws_client, sdk_client, sign_digests_as_kms_does, url
+from support.aws import REGION, aws_client, sdk_client, url
+from support.kms import put_kms_right
 from support.moto_server import FAULTS, Fault
 from support.stores import spec, verifies
 from support.verifier import UnsafeTestKey, World
@@ -33,7 +34,7 @@ SIGNING, SEALING = KeyUri("awskms", REGION, "assertion"), KeyUri("awskms", REGIO
 def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not-the-key-of-anybody")
-    sign_digests_as_kms_does(monkeypatch)
+    put_kms_right(monkeypatch)
 
 
 @pytest.fixture
@@ -63,7 +64,7 @@ def sealer(moto: Endpoint, uri: KeyUri = SEALING) -> KmsSealer:
     return KmsSealer(client=aws_client("kms", moto), key_uri=str(uri), generation=1, state="active")
 
 
-@pytest.mark.parametrize("size_bytes", [1, 900, MAX_MESSAGE_BYTES, MAX_MESSAGE_BYTES + 1, 20_000])
+@pytest.mark.parametrize("size_bytes", [1, 32, 900, MAX_MESSAGE_BYTES, MAX_MESSAGE_BYTES + 1, 20_000])
 def test_both_hands_sign_under_one_public_key(
     moto: Endpoint, provisioned: Callable[[KeyUri, str], KeyDescription], size_bytes: int
 ) -> None:
