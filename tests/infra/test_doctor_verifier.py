@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
+from support.verifier import ASSERTION_KEY
 
 from keyrung_infra.doctor.model import Finding, examine
 from keyrung_infra.doctor.verifier import Reached
@@ -27,7 +28,7 @@ def _look(monkeypatch: pytest.MonkeyPatch, look: Look, answer: httpx.Response) -
 @pytest.mark.parametrize("name", ["keys", "policy"])
 def test_an_answer_of_another_form_is_told(monkeypatch: pytest.MonkeyPatch, name: str, body: bytes) -> None:
     looks: dict[str, Look] = {
-        "keys": lambda reached: reached.keys(_NONE),
+        "keys": lambda reached: reached.keys(_NONE, ()),
         "policy": lambda reached: reached.policy(_NONE, datetime.now(UTC)),
     }
 
@@ -43,3 +44,33 @@ def test_a_date_that_is_none_is_told(monkeypatch: pytest.MonkeyPatch, headers: d
     (text,) = _look(monkeypatch, look, httpx.Response(200, headers=headers))
 
     assert "does not answer as a verifier does" in text
+
+
+class _Deployed:
+    """A deployment that names these assertion keys as active."""
+
+    def __init__(self, *thumbprints: str) -> None:
+        self._keys = [{"thumbprint": thumbprint, "state": "active"} for thumbprint in thumbprints]
+
+    def parsed(self) -> dict[str, Any]:
+        return {"assertion_keys": self._keys}
+
+
+@pytest.mark.parametrize(
+    ("withdrawn", "served", "said"),
+    [
+        ((), True, []),
+        ((), False, ["the verifier does not publish"]),
+        ((ASSERTION_KEY.key_id,), False, []),
+        ((ASSERTION_KEY.key_id,), True, ["the verifier still publishes"]),
+    ],
+)
+def test_a_withdrawn_key_is_published_no_more_whatever_was_deployed(
+    monkeypatch: pytest.MonkeyPatch, withdrawn: tuple[str, ...], served: bool, said: list[str]
+) -> None:
+    deployed: Any = _Deployed(ASSERTION_KEY.key_id)
+    body = {"keys": [ASSERTION_KEY.public_jwk] if served else []}
+
+    found = _look(monkeypatch, lambda reached: reached.keys(deployed, withdrawn), httpx.Response(200, json=body))
+
+    assert [text.partition(f" {ASSERTION_KEY.key_id}")[0] for text in found] == said

@@ -142,7 +142,7 @@ def _summary(report: Report) -> str:
     lines = [
         f"Audit log: {'whole' if report.ok else f'{len(report.findings)} finding(s)'}",
         f"  records      {report.records_count}, {report.first_time} to {report.last_time}",
-        f"  refusals     {report.counted_refusals_count} more, of kinds that anybody can cause, are only counted",
+        f"  refusals     {report.counted_refusals_count} not recorded one by one, only counted",
         f"  checkpoints  {report.checkpoints_count} good; {report.unsigned_count} record(s) not signed yet",
         f"  keys         {report.key_generations_count} key generation(s) seen, every use paired with its key's life",
     ]

@@ -73,6 +73,6 @@ def store_options(command: Callable[..., Any]) -> Callable[..., Any]:
     decorated: Callable[..., Any] = with_stores
     for option, text in reversed(_OPTIONS.values()):
         decorated = click.option(option, help=f"{text} [default: as the stack says]")(decorated)
-    return click.option("--stack", help="Stack whose settings say how stores are reached. [default: the only one]")(
-        decorated
-    )
+    return click.option(
+        "--stack", "-s", help="Stack whose settings say how stores are reached. [default: the only one]"
+    )(decorated)

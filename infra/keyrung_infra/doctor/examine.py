@@ -51,7 +51,11 @@ def examination(
     reached = Reached(url or _public_url(deployment), _trust(deployment, authority))
     yield examine("tls", "the verifier answers with a certificate that counts", lambda: reached.certificate(now))
     yield examine("clock", "the verifier's clock is this machine's", lambda: reached.clock(now))
-    yield examine("key set", "the verifier publishes the deployed keys", lambda: reached.keys(deployment))
+    yield examine(
+        "key set",
+        "the verifier publishes the deployed keys",
+        lambda: reached.keys(deployment, keys.withdrawn(_inventory(deployment))),
+    )
     yield examine("policy", "the verifier decides by the deployed policy", lambda: reached.policy(deployment, now))
 
 

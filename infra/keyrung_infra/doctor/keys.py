@@ -13,6 +13,7 @@ from keyrung_provisioners.errors import KeyRefusedError
 from keyrung_provisioners.inventory import Inventory, KeyRow
 from keyrung_provisioners.states import KeyState
 
+VERIFYING = (KeyState.ACTIVE, KeyState.DEACTIVATED)  # SP 800-57 part 1, 7.3: a deactivated key still verifies
 _OVER = (KeyState.COMPROMISED, KeyState.DESTROYED)
 _FIX = {
     "missing": "recover the key, or raise keyGeneration and `pulumi up`",
@@ -47,6 +48,11 @@ def _generation(name: str, deployed: Mapping[str, Any], row: KeyRow | None) -> I
     elif row.state != deployed["state"]:
         text = f"{what} is {row.state}, and the verifier was told that it is {deployed['state']}"
         yield Finding(text=text, fix="`pulumi refresh` and `pulumi up`")
+
+
+def withdrawn(inventory: Inventory) -> set[str]:
+    """Return the thumbprints of keys whose signatures count no more, whatever was deployed."""
+    return {row.fingerprint for row in inventory.rows() if row.fingerprint and row.state not in VERIFYING}
 
 
 def standing(inventory: Inventory, managers: Managers, *, now: datetime) -> Iterator[Finding]:

@@ -3,7 +3,7 @@
 import json
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import TypeVar
@@ -13,10 +13,10 @@ import httpx
 import msgspec
 
 from keyrung_infra.doctor.deployment import Deployment
+from keyrung_infra.doctor.keys import VERIFYING
 from keyrung_infra.doctor.model import Finding
 from keyrung_infra.errors import InfraError
 from keyrung_policies.bundle import document_digest
-from keyrung_provisioners.states import KeyState
 from keyrung_verifier import models, paths
 from keyrung_verifier.keys import public_members, thumbprint
 
@@ -66,16 +66,20 @@ class Reached:
             text = f"the verifier's clock and this machine's are {apart:.0f} s apart"
             yield Finding(text=text, fix="set both by NTP; a wrong clock ends policies, challenges and rotations early")
 
-    def keys(self, deployment: Deployment) -> Iterator[Finding]:
-        """Yield where the published key set differs from the deployed assertion keys."""
+    def keys(self, deployment: Deployment, withdrawn: Collection[str]) -> Iterator[Finding]:
+        """Yield where the published key set differs from the deployed assertion keys without the withdrawn ones."""
         published = self._read(paths.JWKS, models.JsonWebKeySet).keys
         served = {thumbprint(each) for each in published if public_members(each) is not None}
         if len(served) < len(published):
             raise self._strange(paths.JWKS)
-        counts = {KeyState.ACTIVE, KeyState.DEACTIVATED}
         deployed = {
-            str(each["thumbprint"]) for each in deployment.parsed()["assertion_keys"] if each["state"] in counts
+            str(each["thumbprint"]) for each in deployment.parsed()["assertion_keys"] if each["state"] in VERIFYING
         }
+        for ended in sorted(served & set(withdrawn)):
+            yield Finding(
+                text=f"the verifier still publishes {ended}, which is withdrawn", fix="restart it; read its log"
+            )
+        served, deployed = served - set(withdrawn), deployed - set(withdrawn)
         for missing in sorted(deployed - served):
             yield Finding(text=f"the verifier does not publish {missing}", fix="restart it; read its log")
         for foreign in sorted(served - deployed):

@@ -96,7 +96,9 @@ def _ask(connection: TimedConnection, call: Call) -> Answer:
             max_response_bytes=MAX_ANSWER_BYTES,
         )
     except (OSError, http.client.HTTPException) as error:
-        _LOG.warning("the verifier did not answer: %s", type(error).__name__)
+        # An error of the system or of TLS says why, such as a certificate that does not count; HTTP errors may quote.
+        why = f" ({error})" if isinstance(error, OSError) else ""
+        _LOG.warning("the verifier did not answer: %s%s", type(error).__name__, why)
         connection.close()
         return NO_ANSWER
     if "content-encoding" in response.headers:  # not asked for
