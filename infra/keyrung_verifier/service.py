@@ -84,8 +84,12 @@ class Verifier:
 
     def stop(self) -> None:
         """Record what was only counted and that this process ends, and sign a checkpoint."""
-        self._runner.sampler.tell()
+        self.tell_counted()
         self._record_life("verifier.stopped")
+
+    def tell_counted(self) -> None:
+        """Record what was only counted: another verifier takes over in this process; raises `StoreError`."""
+        self._runner.sampler.tell()
 
     def maintain(self) -> None:
         """Forget what is over, record what was only counted, and sign a checkpoint when one is due.

@@ -1,13 +1,18 @@
 """The verifier of a deployment in AWS: put together from the document in S3, and anew when that changes.
 
-A rotation, a compromised key or another client acts within seconds and needs no new code. A document that is not valid
-changes nothing: the last good one stays, and the policy that goes with it ends by its own expiry.
+A rotation, a compromised key or another client acts within seconds and needs no new code. A document that cannot be
+taken gives nobody a right: the last good one stays, without the keys that the other one names as no longer active, and
+the policy that goes with it ends by its own expiry.
 """
 
 import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC
+from typing import TypeVar
+
+from msgspec import structs
 
 from keyrung_verifier.audit_writer import AuditWriter
 from keyrung_verifier.aws.clients import AwsClients
@@ -15,8 +20,9 @@ from keyrung_verifier.aws.kms import KmsSealer, KmsSigner, parse_uri
 from keyrung_verifier.aws.published import PublishedObject
 from keyrung_verifier.callers import Client
 from keyrung_verifier.deployment import Deployment, SealingKey, SigningKey, parse_deployment
-from keyrung_verifier.errors import ConfigurationError, UnavailableError, VerifierError
-from keyrung_verifier.generations import Generation, SealingLine, SigningLine
+from keyrung_verifier.errors import ConfigurationError, StoreError, UnavailableError, VerifierError
+from keyrung_verifier.generations import ACTIVE, Generation, SealingLine, SigningLine
+from keyrung_verifier.keys import ACCEPTED_STATES
 from keyrung_verifier.metrics import Teller
 from keyrung_verifier.policy_source import WatchedPolicySource
 from keyrung_verifier.protocols import Clock, Random, Sealer, Signer
@@ -37,6 +43,7 @@ _EVENTS = {
     "destroyed": "key.destroyed",
 }
 _LOG = logging.getLogger(__name__)
+_Key = TypeVar("_Key", SigningKey, SealingKey)
 
 
 class DeploymentDocument:
@@ -75,6 +82,22 @@ class DeploymentDocument:
         self._teller.tell("deployment refused", level="ERROR", RefusedDeployments=1)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Running:
+    """A verifier that was put together, and what of it a document that is not taken can still end.
+
+    Attributes:
+        deployment: What it goes by.
+        policy_keys: Whose signature of a policy counts.
+    """
+
+    verifier: Verifier
+    deployment: Deployment
+    signers: SigningLine
+    sealer: SealingLine
+    policy_keys: set[str]
+
+
 class DeployedVerifier:
     """Gives the verifier of the deployment as it is now."""
 
@@ -84,9 +107,8 @@ class DeployedVerifier:
         self._clients = clients
         self._clock = clock
         self._random = random
-        self._deployment: Deployment | None = None
         self._refused: Deployment | None = None
-        self._verifier: Verifier | None = None
+        self._running: _Running | None = None
 
     def current(self) -> Verifier:
         """Return the verifier, put together anew after a change of the document.
@@ -94,24 +116,45 @@ class DeployedVerifier:
         Raises:
             UnavailableError: There is no deployment that could be put together.
         """
-        deployment = self._document.current()
-        if deployment is not self._deployment and deployment is not self._refused:
+        deployment, before = self._document.current(), self._running
+        if deployment is not self._refused and (before is None or deployment is not before.deployment):
             try:
-                verifier = self._build(deployment)
-                verifier.start(key_events=_key_events(deployment))
+                made = self._build(deployment)
+                made.verifier.start(key_events=_key_events(deployment))
             except VerifierError as error:
                 _LOG.error("the deployment is not taken: %s", error)
                 self._document.tell_refused()
+                self._withdraw(deployment)
                 if isinstance(error, ConfigurationError):  # all else may go away, and is tried again
                     self._refused = deployment
             else:
-                self._verifier, self._deployment = verifier, deployment
-        if self._verifier is None:
+                self._running = made
+                if before is not None:
+                    _tell_counted(before.verifier)
+        if self._running is None:
             raise UnavailableError("not_deployed")
-        return self._verifier
+        return self._running.verifier
 
-    def _build(self, deployment: Deployment) -> Verifier:
+    def _withdraw(self, refused: Deployment) -> None:
+        """Let go of the keys that a document names as no longer active, whatever else is wrong with it."""
+        running = self._running
+        if running is None:
+            return
+        left = structs.replace(
+            running.deployment,
+            assertion_keys=_withdrawn(running.deployment.assertion_keys, refused.assertion_keys),
+            seed_keys=_withdrawn(running.deployment.seed_keys, refused.seed_keys),
+        )
+        running.signers.renew(_signing_generations(left.assertion_keys, self._clients))
+        running.sealer.renew(_sealing_generations(left.seed_keys, self._clients))
+        running.policy_keys.intersection_update(refused.policy.keys)
+        self._running = replace(running, deployment=left)
+
+    def _build(self, deployment: Deployment) -> _Running:
         clock, random = self._clock, self._random
+        signers = signing_line(deployment.assertion_keys, self._clients, clock=clock)
+        sealer = sealing_line(deployment.seed_keys, self._clients, clock=clock)
+        policy_keys = set(deployment.policy.keys)
         s3 = self._clients.client("s3", self._document.region)
         store = open_store(deployment.store, self._clients, random=random)
         audit = AuditWriter(
@@ -121,7 +164,7 @@ class DeployedVerifier:
             clock=clock,
             random=random,
         )
-        return Verifier(
+        verifier = Verifier(
             settings=VerifierSettings(
                 public_url=deployment.issuer,
                 clients=[
@@ -132,17 +175,20 @@ class DeployedVerifier:
             policy_source=WatchedPolicySource(
                 PublishedObject(s3, deployment.policy.bundle, clock=clock),
                 trusted_keys=deployment.policy.keys,
-                counts=lambda key_id: key_id in deployment.policy.keys,
+                counts=policy_keys.__contains__,
                 store=store,
                 audit=audit,
                 clock=clock,
             ),
             store=store,
-            signers=signing_line(deployment.assertion_keys, self._clients, clock=clock),
-            sealer=sealing_line(deployment.seed_keys, self._clients, clock=clock),
+            signers=signers,
+            sealer=sealer,
             audit=audit,
             clock=clock,
             random=random,
+        )
+        return _Running(
+            verifier=verifier, deployment=deployment, signers=signers, sealer=sealer, policy_keys=policy_keys
         )
 
 
@@ -156,6 +202,15 @@ def open_store(uri: str, clients: AwsClients, *, random: Random) -> DynamoDbStor
 
 def signing_line(keys: Sequence[SigningKey], clients: AwsClients, *, clock: Clock) -> SigningLine:
     """Return the generations of a signing key in KMS; raises `ConfigurationError`."""
+    return SigningLine(_signing_generations(keys, clients), clock=clock)
+
+
+def sealing_line(keys: Sequence[SealingKey], clients: AwsClients, *, clock: Clock) -> SealingLine:
+    """Return the generations of the key in KMS that seals seeds; raises `ConfigurationError`."""
+    return SealingLine(_sealing_generations(keys, clients), clock=clock)
+
+
+def _signing_generations(keys: Sequence[SigningKey], clients: AwsClients) -> list[Generation[Signer]]:
     made: list[Generation[Signer]] = []
     for key in keys:
         signer = KmsSigner(
@@ -168,12 +223,11 @@ def signing_line(keys: Sequence[SigningKey], clients: AwsClients, *, clock: Cloc
         if signer.key_id != key.thumbprint:
             raise ConfigurationError(f"{key.uri} has another public key than the one named; run `pulumi up`")
         made.append(Generation(key=signer, use_not_before=key.use_not_before))
-    return SigningLine(made, clock=clock)
+    return made
 
 
-def sealing_line(keys: Sequence[SealingKey], clients: AwsClients, *, clock: Clock) -> SealingLine:
-    """Return the generations of the key in KMS that seals seeds; raises `ConfigurationError`."""
-    made: list[Generation[Sealer]] = [
+def _sealing_generations(keys: Sequence[SealingKey], clients: AwsClients) -> list[Generation[Sealer]]:
+    return [
         Generation(
             key=KmsSealer(
                 client=clients.client("kms", parse_uri(key.uri)[0]),
@@ -185,7 +239,24 @@ def sealing_line(keys: Sequence[SealingKey], clients: AwsClients, *, clock: Cloc
         )
         for key in keys
     ]
-    return SealingLine(made, clock=clock)
+
+
+def _withdrawn(keys: Sequence[_Key], later: Sequence[_Key]) -> list[_Key]:
+    """Return the keys in the states of a later document where those take something away."""
+    ended = {(key.uri, key.generation): key.state for key in later if key.state != ACTIVE}
+    return [
+        structs.replace(key, state=ended.get((key.uri, key.generation), key.state))
+        if key.state in ACCEPTED_STATES
+        else key
+        for key in keys
+    ]
+
+
+def _tell_counted(replaced: Verifier) -> None:
+    try:
+        replaced.tell_counted()
+    except StoreError as error:
+        _LOG.error("the refusals that were only counted are lost: %s", error)
 
 
 def _key_events(deployment: Deployment) -> Iterator[Mapping[str, object]]:
@@ -197,6 +268,8 @@ def _key_events(deployment: Deployment) -> Iterator[Mapping[str, object]]:
     ]
     for purpose, keys in lines:
         for key in keys:
+            if key.state not in _EVENTS:
+                raise ConfigurationError(f"{key.uri} is {key.state!r}, which is no state of a key; run `pulumi up`")
             states = dict.fromkeys(["pre-activation", "active", key.state])  # each once, in this order
             steps = [(_EVENTS[state], state) for state in states]
             for event, state in steps:
