@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from support.aws import sign_digests_as_kms_does
 from support.aws_deployment import AwsDeployment, deploy, signing_key
+from support.kms import put_kms_right
 from support.lambda_events import SESSION_ARN
 from support.verifier import SettableClock, evaluation
 from support.verifier import challenge_body as challenge
@@ -60,7 +60,7 @@ class Process:
 
 @pytest.fixture
 def deployment(moto: Endpoint, monkeypatch: pytest.MonkeyPatch) -> AwsDeployment:
-    sign_digests_as_kms_does(monkeypatch)
+    put_kms_right(monkeypatch)
     return deploy(moto)
 
 
