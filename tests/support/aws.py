@@ -11,7 +11,7 @@ from keyrung_verifier.aws.credentials import Credentials
 from keyrung_verifier.aws.endpoint import Endpoint
 from keyrung_verifier.protocols import Random
 from keyrung_verifier.store.dynamodb import DynamoDbStore
-from keyrung_verifier.store.dynamodb_table import table_request
+from keyrung_verifier.store.dynamodb_table import BILLING_MODE, KEY_TYPE, PARTITION_KEY, SORT_KEY, STREAM_VIEW
 from keyrung_verifier.system import SystemClock, SystemRandom
 
 TABLE = "keyrung-store"
@@ -80,7 +80,14 @@ def patient_store(endpoint: Endpoint, *, shards: int = 4) -> DynamoDbStore:
 
 def make_table(endpoint: Endpoint) -> None:
     """Create the store's table as a deployment does."""
-    sdk_client("dynamodb", endpoint).create_table(**table_request(TABLE))
+    keys = {PARTITION_KEY: "HASH", SORT_KEY: "RANGE"}
+    sdk_client("dynamodb", endpoint).create_table(
+        TableName=TABLE,
+        AttributeDefinitions=[{"AttributeName": name, "AttributeType": KEY_TYPE} for name in keys],
+        KeySchema=[{"AttributeName": name, "KeyType": kind} for name, kind in keys.items()],
+        BillingMode=BILLING_MODE,
+        StreamSpecification={"StreamEnabled": True, "StreamViewType": STREAM_VIEW},
+    )
 
 
 class StartAt(SystemRandom):

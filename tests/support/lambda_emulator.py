@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import signal
 import socket
 import subprocess
@@ -18,7 +19,7 @@ import awslambdaric
 import httpx
 from support.tools import required_tool
 
-from keyrung_infra.packaging.bundle import build_bundle, running_architecture
+from keyrung_infra.packaging.bundle import Architecture, build_bundle
 
 _START_SECONDS = 30
 _CALL_SECONDS = 60
@@ -49,6 +50,11 @@ class Emulator:
         """Return the function's own lines of the log."""
         found = [line for line in self.log.read_text().splitlines() if line.startswith("{")]
         return [json.loads(line) for line in found]
+
+
+def running_architecture() -> Architecture:
+    """Return the architecture of this machine, for a bundle that is to run here."""
+    return Architecture.ARM64 if platform.machine() in {"aarch64", "arm64"} else Architecture.X86_64
 
 
 def unpack_bundle(folder: Path) -> Path:

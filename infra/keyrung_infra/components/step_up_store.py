@@ -8,7 +8,14 @@ import pulumi_aws as aws
 from keyrung_infra.components.account import Account
 from keyrung_infra.components.encryption_key import encryption_key
 from keyrung_infra.components.key_policy import through_service
-from keyrung_verifier.store.dynamodb_table import PARTITION_KEY, SORT_KEY, STREAM_VIEW, TTL_ATTRIBUTE
+from keyrung_verifier.store.dynamodb_table import (
+    BILLING_MODE,
+    KEY_TYPE,
+    PARTITION_KEY,
+    SORT_KEY,
+    STREAM_VIEW,
+    TTL_ATTRIBUTE,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,10 +66,10 @@ class StepUpStore(pulumi.ComponentResource):
     def _table(self, name: str, **further: object) -> aws.dynamodb.Table:
         return aws.dynamodb.Table(
             name,
-            billing_mode="PAY_PER_REQUEST",
+            billing_mode=BILLING_MODE,
             hash_key=PARTITION_KEY,
             range_key=SORT_KEY,
-            attributes=[{"name": PARTITION_KEY, "type": "S"}, {"name": SORT_KEY, "type": "S"}],
+            attributes=[{"name": each, "type": KEY_TYPE} for each in (PARTITION_KEY, SORT_KEY)],
             server_side_encryption={"enabled": True, "kms_key_arn": self.key.arn},
             point_in_time_recovery={"enabled": True, "recovery_period_in_days": self._args.recovery_days},
             deletion_protection_enabled=self._args.protect,

@@ -9,7 +9,6 @@ import base64
 import hashlib
 import io
 import os
-import platform
 import shutil
 import subprocess
 import sys
@@ -97,11 +96,6 @@ def build_bundle(*, architecture: Architecture, out: Path, python_version: str =
         unpacked_bytes=sum(map(len, files.values())),
         code_sha256=base64.b64encode(hashlib.sha256(data).digest()).decode("ascii"),
     )
-
-
-def running_architecture() -> Architecture:
-    """Return the architecture of this machine, for a bundle that is to run here."""
-    return Architecture.ARM64 if platform.machine() in {"aarch64", "arm64"} else Architecture.X86_64
 
 
 def _install(target: Path, architecture: Architecture, python_version: str) -> None:

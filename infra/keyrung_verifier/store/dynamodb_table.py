@@ -23,8 +23,6 @@ name of its own has a locator, which never changes, that names the subject.
 | `audit-head#SHARD`   | `head`               | number and hash of the shard's last line      |                   |
 """
 
-from typing import Any
-
 PARTITION_KEY = "pk"
 SORT_KEY = "sk"
 TTL_ATTRIBUTE = "expires_at"
@@ -37,14 +35,8 @@ AUDIT_SHARDS = 16
 # Each is opened by a record of its own before the first answer, a minute's work for so many.
 MAX_AUDIT_SHARDS = 1024
 
-ATTRIBUTE_DEFINITIONS = (
-    {"AttributeName": PARTITION_KEY, "AttributeType": "S"},
-    {"AttributeName": SORT_KEY, "AttributeType": "S"},
-)
-KEY_SCHEMA = (
-    {"AttributeName": PARTITION_KEY, "KeyType": "HASH"},
-    {"AttributeName": SORT_KEY, "KeyType": "RANGE"},
-)
+KEY_TYPE = "S"  # of both keys
+BILLING_MODE = "PAY_PER_REQUEST"
 
 # What the verifier's role needs on the table (a transaction needs the rights of its parts). It deletes nothing.
 VERIFIER_ACTIONS = frozenset(
@@ -58,17 +50,6 @@ VERIFIER_ACTIONS = frozenset(
 )
 # What an operator needs, who lists the credentials, tickets and failures of all subjects.
 OPERATOR_ACTIONS = VERIFIER_ACTIONS | {"dynamodb:Scan"}
-
-
-def table_request(name: str) -> dict[str, Any]:
-    """Return the parameters of CreateTable; TTL and backups are switched on by calls of their own."""
-    return {
-        "TableName": name,
-        "AttributeDefinitions": list(ATTRIBUTE_DEFINITIONS),
-        "KeySchema": list(KEY_SCHEMA),
-        "BillingMode": "PAY_PER_REQUEST",
-        "StreamSpecification": {"StreamEnabled": True, "StreamViewType": STREAM_VIEW},
-    }
 
 
 def shard_names(count: int) -> tuple[str, ...]:

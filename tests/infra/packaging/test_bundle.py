@@ -7,6 +7,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from support.lambda_emulator import running_architecture
 
 from keyrung_infra.cli.main import run
 from keyrung_infra.errors import InfraError
@@ -100,7 +101,7 @@ def runnable(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 def _for_this_python(out: Path) -> Bundle:
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    return build_bundle(architecture=bundle.running_architecture(), out=out, python_version=version)
+    return build_bundle(architecture=running_architecture(), out=out, python_version=version)
 
 
 def test_bytecode_goes_with_every_source_of_a_python_that_is_here(runnable: Bundle, tmp_path: Path) -> None:
