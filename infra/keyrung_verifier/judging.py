@@ -64,13 +64,13 @@ def required(decision: Decision) -> Requirement:
     if decision.outcome == "allow":
         raise StepUpNotRequiredError("policy_allow")
     if decision.requirement is None:
-        raise AccessDeniedError(first_reason(decision) or "policy_deny")
+        raise AccessDeniedError(first_reason(decision))
     return decision.requirement
 
 
-def first_reason(decision: Decision) -> str | None:
+def first_reason(decision: Decision) -> str:
     """Return the code of the first reason; the sentence behind it is for authors."""
-    return decision.reasons[0].partition(":")[0] if decision.reasons else None
+    return decision.reasons[0].partition(":")[0]
 
 
 def _visible(audit: AuditWriter, policy: PolicySet, attributes: dict[str, Value]) -> dict[str, Value]:

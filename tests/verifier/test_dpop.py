@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from support.dpop import TOKEN, TOKEN_SHA256, DpopClient
-from support.verifier import START, Totp, World, unb64
+from support.dpop import TOKEN, TOKEN_SHA256, DpopClient, signed
+from support.verifier import START, Totp, UnsafeTestKey, World, unb64
 
 from keyrung_verifier import dpop
 from keyrung_verifier.errors import DpopInvalidError
@@ -48,6 +48,45 @@ def test_the_proof_of_the_standard_is_read_to_its_last_check_and_its_key_has_the
             now=datetime.fromtimestamp(1562262616, UTC),
         )
     assert refused.value.reason == "nonce"
+
+
+@pytest.mark.parametrize(
+    ("stated", "asked", "same"),
+    [
+        ("https://api.example", "https://api.example/", True),
+        ("https://api.example:443/a?b#c", "https://api.example/a", True),
+        ("http://api.example:80", "http://api.example", True),
+        ("https://api.example/a", "https://api.example/A", False),
+        ("https://api.example:80/", "https://api.example/", False),
+    ],
+)
+def test_an_empty_path_is_a_slash_and_a_left_out_port_the_usual_one(stated: str, asked: str, same: bool) -> None:
+    key = UnsafeTestKey("client")
+    claims = {"jti": "j", "htm": "GET", "htu": stated, "iat": int(START.timestamp()), "nonce": "n"}
+    proof = signed({"typ": "dpop+jwt", "alg": "ES256", "jwk": key.public_jwk}, claims, key)
+
+    def read() -> dpop.Proof:
+        return dpop.verify(proof, method="GET", url=asked, jkt=key.key_id, nonces=["n"], now=START)
+
+    if same:
+        assert read() == dpop.Proof(jkt=key.key_id, jti="j", counts_until_seconds=int(START.timestamp()) + 60)
+    else:
+        with pytest.raises(DpopInvalidError, match="url"):
+            read()
+
+
+@pytest.mark.parametrize(("length", "reason"), [(4096, "not_base64url"), (4097, "not_compact")])
+def test_the_length_of_a_proof_ends_at_4_kib(length: int, reason: str) -> None:
+    with pytest.raises(DpopInvalidError) as refused:
+        dpop.verify("!.b.".ljust(length, "c"), method="GET", url="", jkt="", nonces=[], now=START)
+
+    assert refused.value.reason == reason
+
+
+def test_proofs_of_two_keys_are_remembered_apart_though_they_share_a_name() -> None:
+    of_two = {dpop.Proof(jkt=jkt, jti="j", counts_until_seconds=0).key() for jkt in ("k", "l")}
+
+    assert len(of_two) == 2
 
 
 def test_what_a_proof_states_of_a_token_is_its_published_hash() -> None:

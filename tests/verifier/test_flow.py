@@ -53,6 +53,8 @@ def test_a_code_earns_an_assertion_that_is_spent_once(world: World) -> None:
 
     spent = world.spend(answer.body["assertion"])
     assert spent.status == 200
+    claims = json.loads(unb64(answer.body["assertion"].split(".")[1]))
+    assert spent.body == {"spent": True} | {name: claims[name] for name in ("sub", "acr", "auth_time", "jti")}
     assert spent.body["sub"] == "alice"
     assert world.spend(answer.body["assertion"]).status == 403
 

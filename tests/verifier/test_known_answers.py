@@ -8,6 +8,8 @@ import pytest
 from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.hazmat.primitives.twofactor.totp import TOTP
 
+from keyrung_policies.model import Binding
+from keyrung_verifier.assertion import request_digest
 from keyrung_verifier.factors.totp import code_at, step_of
 from keyrung_verifier.keys import public_members, thumbprint
 
@@ -78,6 +80,23 @@ def test_an_optional_member_does_not_change_a_thumbprint() -> None:
     # Computed with `openssl dgst -sha256` over the text of RFC 7638 section 3.3.
     assert thumbprint(members) == "cn-I_WNMClehiVp51i_0VpOENW1upEerA8sEam5hn-s"
     assert thumbprint(jwk) == thumbprint(members)
+
+
+@pytest.mark.parametrize(
+    ("bind", "digest"),
+    [
+        (("method", "uri", "body"), "MdYKhaoFSQ-4MAP2syHFBIFRfnTGbtDV0YIF3DLgCKk"),
+        (("method",), "nW1nx9WGmSqJN0DY6viGMt02ut1aixWLft6m0NwmfdM"),
+        ((), "peNj6Vm3TQSg5uY5CHfXXTnwu12rXUedl8-YYAFiAm4"),
+    ],
+)
+def test_the_digest_of_a_request_covers_its_bound_parts_each_behind_its_length(
+    bind: tuple[Binding, ...], digest: str
+) -> None:
+    # Computed with `openssl dgst -sha256` over label and parts, each behind its length in four bytes.
+    body_sha256 = "8X06Vbd_NZseNGGuhTvIirFjTcBTv3-ZPIPSLadrpe4"
+
+    assert request_digest("POST", "https://api.example/profile", body_sha256, bind=bind) == digest
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,11 @@ from support.dpop import DpopClient
 from support.verifier import LARGE_TRANSFER, World
 
 from keyrung_verifier import dpop
-from keyrung_verifier.errors import DpopInvalidError
+from keyrung_verifier.assertion import request_digest
+from keyrung_verifier.errors import DpopInvalidError, MalformedRequestError
+
+URI = "https://api.example/"
+BODY_SHA256 = "A" * 43
 
 
 @pytest.mark.parametrize(
@@ -95,3 +99,27 @@ def test_a_bound_token_under_anything_but_its_scheme_is_refused_as_such(authoriz
         dpop.presented_token(authorization, bound=True)
 
     assert refused.value.reason == "scheme"
+
+
+@pytest.mark.parametrize(
+    ("method", "uri", "body_sha256", "reason"),
+    [
+        ("post", URI, BODY_SHA256, "method_form"),
+        ("P" * 33, URI, BODY_SHA256, "method_form"),
+        ("POST", f"{URI}#part", BODY_SHA256, "uri_form"),
+        ("POST", URI.ljust(8001, "a"), BODY_SHA256, "uri_form"),
+        ("POST", URI, BODY_SHA256 + "=", "body_digest_form"),
+        ("POST", URI, "AAAA", "body_digest_form"),
+    ],
+)
+def test_a_request_without_its_one_form_is_refused_by_the_part_that_lacks_it(
+    method: str, uri: str, body_sha256: str, reason: str
+) -> None:
+    with pytest.raises(MalformedRequestError) as refused:
+        request_digest(method, uri, body_sha256)
+
+    assert refused.value.reason == reason
+
+
+def test_a_uri_may_be_as_long_as_a_request_line_allows() -> None:
+    assert request_digest("P" * 32, URI.ljust(8000, "a"), BODY_SHA256)
