@@ -9,7 +9,7 @@ import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import TypeVar
 
 from msgspec import structs
@@ -33,6 +33,7 @@ from keyrung_verifier.store.dynamodb import DynamoDbStore
 CONFIG_VARIABLE = "KEYRUNG_CONFIG"
 REGION_VARIABLE = "AWS_REGION"
 _STORE = re.compile(r"dynamodb:table=([A-Za-z0-9_.-]{3,255});region=([a-z0-9-]+);shards=([1-9][0-9]{0,3})", re.ASCII)
+_BEFORE_AN_END = ("pre-activation", "active")
 # What brought a key into each state that a document may name (NIST SP 800-57 part 1, section 7).
 _EVENTS = {
     "pre-activation": "key.created",
@@ -120,7 +121,7 @@ class DeployedVerifier:
         if deployment is not self._refused and (before is None or deployment is not before.deployment):
             try:
                 made = self._build(deployment)
-                made.verifier.start(key_events=_key_events(deployment))
+                made.verifier.start(key_events=_key_events(deployment, now=self._clock.now()))
             except VerifierError as error:
                 _LOG.error("the deployment is not taken: %s", error)
                 self._document.tell_refused()
@@ -259,8 +260,11 @@ def _tell_counted(replaced: Verifier) -> None:
         _LOG.error("the refusals that were only counted are lost: %s", error)
 
 
-def _key_events(deployment: Deployment) -> Iterator[Mapping[str, object]]:
-    """Yield the steps in the lives of the keys that the document tells of; each is in the log once."""
+def _key_events(deployment: Deployment, *, now: datetime) -> Iterator[Mapping[str, object]]:
+    """Yield the steps in the lives of the keys that the document tells of; each is in the log once.
+
+    The document does not say since when a key is no longer active: what the log can vouch for is when it was seen.
+    """
     lines: list[tuple[str, Sequence[SigningKey | SealingKey]]] = [
         ("assertion-signing", deployment.assertion_keys),
         ("audit-signing", deployment.audit_keys),
@@ -270,14 +274,15 @@ def _key_events(deployment: Deployment) -> Iterator[Mapping[str, object]]:
         for key in keys:
             if key.state not in _EVENTS:
                 raise ConfigurationError(f"{key.uri} is {key.state!r}, which is no state of a key; run `pulumi up`")
-            states = dict.fromkeys(["pre-activation", "active", key.state])  # each once, in this order
+            states = dict.fromkeys([*_BEFORE_AN_END, key.state])  # each once, in this order
             steps = [(_EVENTS[state], state) for state in states]
             for event, state in steps:
+                at = key.use_not_before if state in _BEFORE_AN_END else now
                 yield {
                     "event": event,
                     "event_id": f"{key.uri}#{key.generation}#{state}",
                     "purpose": purpose,
-                    "at": key.use_not_before.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+                    "at": at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
                     "key": {
                         "uri": key.uri,
                         "generation": key.generation,

@@ -90,3 +90,10 @@ def test_a_chain_that_is_taken_out_of_the_archive_is_missed(deployment: AwsDeplo
     Process(deployment).archiver.archive({"Records": deployment.stream()})
 
     assert check(deployment, tmp_path, without="/07/").findings != ()
+
+
+def test_a_key_ended_when_that_was_seen_and_not_when_it_began(deployment: AwsDeployment) -> None:
+    at = {line["event"]: line["detail"]["at"] for line in deployment.lines() if line["event"].startswith("key.")}
+    issued = next(line["time"] for line in deployment.lines() if line["event"] == "assertion.issued")
+
+    assert at["key.deactivated"] > issued > at["key.activated"]
