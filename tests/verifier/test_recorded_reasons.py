@@ -6,9 +6,11 @@ import pytest
 from support.dpop import DpopClient
 from support.verifier import LARGE_TRANSFER, World
 
+from keyrung_policies.model import Decision
 from keyrung_verifier import dpop
 from keyrung_verifier.assertion import request_digest
 from keyrung_verifier.errors import DpopInvalidError, MalformedRequestError
+from keyrung_verifier.judging import first_reason
 
 URI = "https://api.example/"
 BODY_SHA256 = "A" * 43
@@ -30,6 +32,13 @@ def test_a_decision_is_recorded_with_the_code_of_its_reason(
     world.evaluate(action, **changes)
 
     assert world.last_reason("access.evaluated") == reason
+
+
+def test_the_code_of_a_reason_ends_at_its_first_colon_though_the_sentence_names_a_urn() -> None:
+    reasons = ("attribute-mismatch: context.network must be one of urn:example:home, urn:example:away",)
+    decision = Decision(outcome="deny", requirement=None, rule_ids=(), reasons=reasons)
+
+    assert first_reason(decision) == "attribute-mismatch"
 
 
 @pytest.mark.parametrize(
