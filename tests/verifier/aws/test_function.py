@@ -208,7 +208,8 @@ def test_a_store_that_hangs_is_given_up_in_time_to_say_so(
     slow = deployment.environment() | {"AWS_ENDPOINT_URL_DYNAMODB": url(proxy.endpoint)}
     name = "keyrung_verifier.handler.http"
     with emulated(tmp_path, task, name, environment=slow, timeout_seconds=6) as function:
-        assert evaluate(function, "accounts.read")[0] == 200
+        # A cold start on a busy machine may itself take the 6 s.
+        assert any(evaluate(function, "accounts.read")[0] == 200 for _ in range(5))
         proxy.hang = True
         proxy.cut()
 
