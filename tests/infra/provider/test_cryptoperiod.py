@@ -2,7 +2,6 @@
 
 import json
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from support.deployment import inventory, resources
@@ -11,15 +10,8 @@ from support.provider_inputs import given
 
 from keyrung_infra.provider.key_cryptoperiod import overdue_advice
 from keyrung_infra.provider.values import Plain
-from keyrung_infra.targets import local
 
 _NOW = datetime(2030, 1, 1, tzinfo=UTC)
-_ENDING = """
-from pathlib import Path
-from keyrung_infra.policy_text import policy_text
-
-deploy(policy_text(Path(__file__).parents[1] / "policies" / "catalog"))
-"""
 
 
 def _advice(
@@ -62,16 +54,12 @@ def test_a_compromised_key_is_warned_of_at_any_age_until_its_successor_is_declar
     assert _advice(1, state="compromised", generation=2) == []
 
 
-def _declare_days(root: Path, days: int) -> None:
-    text = Path(local.__file__).read_text()
-    before = "        deletion_protection=settings.protect_keys,\n"
-    assert before in text
-    program = text.replace(before, f"        cryptoperiod_days={days},\n{before}") + _ENDING
-    (root / "infra" / "__main__.py").write_text(program)
+def _declare_days(project: Project, days: int) -> None:
+    project.pulumi("config", "set", "cryptoperiodDays", str(days))
 
 
 def test_a_declared_cryptoperiod_is_recorded_in_place_and_a_preview_warns_when_it_is_over(deployed: Project) -> None:
-    _declare_days(deployed.root, 100)
+    _declare_days(deployed, 100)
     done = deployed.pulumi("up", "--yes", "--skip-preview")
     assert "due for rotation" not in done.stdout + done.stderr
     assert {row.cryptoperiod_days for row in inventory(deployed).rows()} == {100}
