@@ -38,14 +38,14 @@ from pulumi.provider.experimental.server import main
 from support.aws_plugin import api_gateway, dynamodb, functions, iam, kms, lambdas, messages, s3, watching
 from support.aws_plugin.resource import Aws, Resource
 from support.aws_plugin.shapes import misfits, shape
-from support.aws_plugin.values import UNKNOWN, plain, plain_map, take_hashes_of_files, wire_map
+from support.aws_plugin.values import UNKNOWN, content, plain_map, read_files_without_paths, wire_map
 
 T = TypeVar("T")
 _VERSION = version("pulumi_aws")  # that of the classes, which ask for a plugin as new as they are
 _SERVICES = (api_gateway, dynamodb, iam, kms, lambdas, messages, s3, watching)
 RESOURCES: dict[str, Resource] = {each.token: each for service in _SERVICES for each in service.RESOURCES}
 _SUFFIX_DIGITS = 7  # as many as the real plugin puts behind a name that it makes up
-_PATH, _HASH = "__path", "__hash"  # in the state: of the file that a resource was made of
+_PATH, _HASH = "__path", "__hash"  # of the file that a resource is made of: the engine does not always tell them
 _FROM_ENGINE = frozenset({"__internal", "__defaults"})
 
 
@@ -88,6 +88,9 @@ class AwsDouble(Provider):
         if resource.named is not None and resource.named not in given:
             old = plain_map(request.old_inputs or {}).get(resource.named)
             kept |= wire_map({resource.named: old or _made_up(request)})
+        file = given.get(resource.archive or "")
+        if isinstance(file, FileArchive):
+            kept |= wire_map({_PATH: file.path, _HASH: hashlib.sha256(content(file)).hexdigest()})
         return CheckResponse(inputs=kept, failures=[CheckFailure(property="", reason=reason) for reason in wrong])
 
     async def diff(self, request: DiffRequest) -> DiffResponse:
@@ -95,7 +98,7 @@ class AwsDouble(Provider):
         resource = _resource(request.type)
         old, new = plain_map(request.old_state), plain_map(request.new_inputs)
         if resource.archive is not None:
-            old[resource.archive], new[resource.archive] = old.get(_HASH), new[resource.archive].hash
+            old[resource.archive], new[resource.archive] = old.get(_HASH), new[_HASH]
         changed = [
             name
             for name in sorted(resource.inputs)
@@ -182,11 +185,9 @@ def _made_up(request: CheckRequest) -> str:
 def _state(
     resource: Resource, inputs: Mapping[str, PropertyValue], found: Mapping[str, Any] | None
 ) -> dict[str, PropertyValue]:
-    """Return inputs and outputs; of a file only hash and path are kept, since the engine would give back less."""
+    """Return inputs and outputs, of a file only path and hash."""
     state = {**inputs, **wire_map(found or {})}
-    if resource.archive is not None:
-        archive = plain(state.pop(resource.archive))
-        state |= {_PATH: PropertyValue(archive.path), _HASH: PropertyValue(archive.hash)}
+    state.pop(resource.archive or "", None)
     return state
 
 
@@ -203,5 +204,5 @@ def _planned(
 if __name__ == "__main__":
     if not os.environ.get("AWS_ENDPOINT_URL"):
         sys.exit("this is a test double: it needs AWS_ENDPOINT_URL, and is of no use for a real account")
-    take_hashes_of_files()
+    read_files_without_paths()
     main(sys.argv[1:], _VERSION, AwsDouble())

@@ -57,17 +57,15 @@ def wire_map(values: Mapping[str, Any]) -> dict[str, PropertyValue]:
     return {name: on_the_wire(value) for name, value in values.items()}
 
 
-def take_hashes_of_files() -> None:
-    """Have the SDK keep the hash of a file: where the engine asks for differences, it sends nothing else of it."""
+def read_files_without_paths() -> None:
+    """Have the SDK read a file that comes without its path, as the engine sends it where it asks for differences."""
     read = PropertyValue.unmarshal
 
     def unmarshal(value: Any) -> PropertyValue:
         fields = value.struct_value.fields if value.WhichOneof("kind") == "struct_value" else {}
         if _special_sig_key not in fields or fields[_special_sig_key].string_value != _special_archive_sig:
             return read(value)
-        archive = FileArchive(fields["path"].string_value if "path" in fields else "")
-        archive.hash = fields["hash"].string_value if "hash" in fields else ""  # type: ignore[attr-defined]
-        return PropertyValue(archive)
+        return PropertyValue(FileArchive(fields["path"].string_value if "path" in fields else ""))
 
     PropertyValue.unmarshal = staticmethod(unmarshal)  # type: ignore[method-assign]
 
