@@ -140,9 +140,11 @@ class AuditWriter:
                 self._salt = self._salt_of(shard)
         begun = genesis_detail(self._store, first)
         self._salt = bytes.fromhex(begun["salt"])
-        if begun["shards"].split(" ") != list(shards):
-            count = len(begun["shards"].split(" "))
-            raise AuditTailError(f"this store's log has {count} chains for good, not {len(shards)}; set that number")
+        named = begun["shards"].split(" ")
+        if named != list(shards):
+            raise AuditTailError(
+                f"this store's log has {len(named)} chains for good, not {len(shards)}; set that number"
+            )
         last = None if self._checkpoints is None else self._checkpoints.last()
         if last is not None:
             line = self._store.audit_line(first, last.seq)

@@ -12,6 +12,8 @@ from msgspec import Meta, Struct
 from keyrung_verifier.errors import ConfigurationError, StrictFormError
 from keyrung_verifier.strict import parse_object
 
+# The object in S3 that holds it.
+OBJECT_NAME = "deployment.json"
 # A generation of a key has about 600 bytes; this is room for a few hundred.
 MAX_DOCUMENT_BYTES = 256 * 1024
 _MAX_DEPTH = 6
@@ -24,8 +26,8 @@ class Record(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Base: immutable, and a misspelt member is an error."""
 
 
-class SealingKey(Record, frozen=True):
-    """One generation of a provisioned symmetric key."""
+class _Generation(Record, frozen=True):
+    """One generation of a provisioned key."""
 
     uri: Text
     generation: int
@@ -33,15 +35,15 @@ class SealingKey(Record, frozen=True):
     use_not_before: Moment
 
 
-class SigningKey(Record, frozen=True):
-    """One generation of a provisioned signing key, by name and public half."""
+class SealingKey(_Generation, frozen=True):
+    """Of a symmetric key."""
 
-    uri: Text
-    generation: int
-    state: Text
+
+class SigningKey(_Generation, frozen=True):
+    """Of a signing key, with its public half."""
+
     thumbprint: Text
     jwk: dict[str, str]
-    use_not_before: Moment
 
 
 class Policy(Record, frozen=True):
@@ -66,24 +68,27 @@ class Application(Record, frozen=True):
     principal_arn: Text
 
 
-class Deployment(Record, frozen=True):
+class Keys(Record, frozen=True):
+    """Every generation of each key, oldest first; of several active ones the clock says which is used."""
+
+    assertion_keys: Annotated[list[SigningKey], Meta(min_length=1)]
+    audit_keys: Annotated[list[SigningKey], Meta(min_length=1)]
+    seed_keys: Annotated[list[SealingKey], Meta(min_length=1)]
+
+
+class Deployment(Keys, frozen=True):
     """A deployment in AWS.
 
     Attributes:
         issuer: Public https URL of the verifier.
         store: `dynamodb:table=TABLE;region=REGION;shards=COUNT`.
         policy: The bundle lies at `s3://BUCKET/KEY`.
-        assertion_keys: Every generation, oldest first; of several active ones, the clock says which one signs. The same
-            holds for `audit_keys` and `seed_keys`.
     """
 
     issuer: Text
     store: Text
     policy: Policy
     audit: Archive
-    assertion_keys: Annotated[list[SigningKey], Meta(min_length=1)]
-    audit_keys: Annotated[list[SigningKey], Meta(min_length=1)]
-    seed_keys: Annotated[list[SealingKey], Meta(min_length=1)]
     clients: Annotated[list[Application], Meta(min_length=1)]
 
 

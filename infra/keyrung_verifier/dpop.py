@@ -107,7 +107,8 @@ def verify(
         raise DpopInvalidError(error.reason) from error
     if claims.method != method:  # 8
         raise DpopInvalidError("method")
-    if _normal(claims.url) is None or _normal(claims.url) != _normal(url):  # 9
+    stated = _normal(claims.url)
+    if stated is None or stated != _normal(url):  # 9
         raise DpopInvalidError("url")
     if claims.nonce not in nonces:  # 10
         raise DpopInvalidError("nonce")

@@ -109,11 +109,10 @@ def _limit(claims: assertion.Claims, requirement: Requirement) -> int | None:
     """Return how many requests the assertion pays for here, or None for any number."""
     asked = 1 if requirement.single_use else None if requirement.batch is None else requirement.batch.count
     stated = claims.uses()
-    if asked is None or stated is None:
-        if asked is not None:
-            # Nobody counted what it paid for until now.
-            raise AssertionRefusedError("use")
+    if asked is None:
         return stated
+    if stated is None:  # nobody counted what it paid for until now
+        raise AssertionRefusedError("use")
     return min(asked, stated)
 
 

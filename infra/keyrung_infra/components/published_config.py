@@ -7,8 +7,9 @@ import pulumi_aws as aws
 
 from keyrung_infra.components.policy_document import Statement
 from keyrung_infra.components.private_bucket import PrivateBucket, PrivateBucketArgs, written_only_by
+from keyrung_verifier.deployment import OBJECT_NAME
 
-DOCUMENT, POLICY = "deployment.json", "policy-bundle.json"
+POLICY = "policy-bundle.json"
 _JSON = "application/json"
 _KEEP_REPLACED_DAYS = 365
 
@@ -48,7 +49,7 @@ class PublishedConfig(pulumi.ComponentResource):
             statements=lambda arn: [written_only_by(arn, args.deployer_arn)],
             opts=pulumi.ResourceOptions(parent=self),
         )
-        self.uri = pulumi.Output.format("s3://{0}/{1}", self._bucket.name, DOCUMENT)
+        self.uri = pulumi.Output.format("s3://{0}/{1}", self._bucket.name, OBJECT_NAME)
         self.policy_uri = pulumi.Output.format("s3://{0}/{1}", self._bucket.name, POLICY)
         self.register_outputs({"uri": self.uri})
 
@@ -57,12 +58,12 @@ class PublishedConfig(pulumi.ComponentResource):
         return Statement(
             sid="ReadTheConfiguration",
             actions=("s3:GetObject",),
-            resources=[pulumi.Output.format("{0}/{1}", self._bucket.arn, key) for key in (DOCUMENT, POLICY)],
+            resources=[pulumi.Output.format("{0}/{1}", self._bucket.arn, key) for key in (OBJECT_NAME, POLICY)],
         )
 
     def publish(self, *, document: pulumi.Input[str], policy: pulumi.Input[str]) -> None:
         """Declare the objects; a verifier takes a changed one within seconds."""
-        for key, content in ((DOCUMENT, document), (POLICY, policy)):
+        for key, content in ((OBJECT_NAME, document), (POLICY, policy)):
             aws.s3.BucketObjectv2(
                 f"{self._name}-{key.removesuffix('.json')}",
                 bucket=self._bucket.name,

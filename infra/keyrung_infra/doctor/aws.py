@@ -11,8 +11,8 @@ from keyrung_infra.doctor.deployment import Deployment
 from keyrung_infra.doctor.model import Finding
 from keyrung_infra.errors import InfraError
 from keyrung_verifier.audit_archive import CHECKPOINTS_PREFIX, LINES_PREFIX
+from keyrung_verifier.deployment import OBJECT_NAME
 
-_DOCUMENT = "deployment.json"
 _LATE_MINUTES = 15  # the archiver writes within seconds
 
 
@@ -26,10 +26,10 @@ class AwsSide:
     def configuration(self) -> Iterator[Finding]:
         """Yield where the verifier reads something else than was deployed."""
         bucket = self._deployment.bucket
-        found = self._ask("s3", lambda s3: s3.get_object(Bucket=bucket, Key=_DOCUMENT)["Body"].read())
+        found = self._ask("s3", lambda s3: s3.get_object(Bucket=bucket, Key=OBJECT_NAME)["Body"].read())
         if found != self._deployment.document.encode():
             yield Finding(
-                text=f"s3://{bucket}/{_DOCUMENT} is not as it was deployed",
+                text=f"s3://{bucket}/{OBJECT_NAME} is not as it was deployed",
                 fix="find out who wrote there (access logs); `pulumi refresh` and `pulumi up` write it again",
             )
 

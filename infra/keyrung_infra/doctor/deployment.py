@@ -9,9 +9,9 @@ from typing import Any
 
 from keyrung_infra.errors import InfraError
 from keyrung_infra.keys.access import stack_settings
+from keyrung_verifier.deployment import OBJECT_NAME
 
 _SECONDS = 120
-_DOCUMENT = "deployment.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +64,7 @@ def read_deployment(root: Path, stack: str) -> Deployment:
     keys = {_name(each): each["outputs"] for each in of.get("keyrung:index:Key", [])}
     policies = of.get("keyrung:index:PolicySet", [])
     local = of.get("keyrung:index:VerifierConfig", [])
-    published = [each for each in of.get("aws:s3/bucketObjectv2:BucketObjectv2", []) if _key(each) == _DOCUMENT]
+    published = [each for each in of.get("aws:s3/bucketObjectv2:BucketObjectv2", []) if _key(each) == OBJECT_NAME]
     if not keys or not policies or not (local or published):
         raise InfraError(f"the stack {stack} has deployed no verifier", fix="deploy it with `pulumi up`")
     outputs: Mapping[str, Any] = next((each.get("outputs", {}) for each in of.get("pulumi:pulumi:Stack", [])), {})

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from keyrung_infra.serve.overdue import OverdueCheck
 from keyrung_infra.serve.settings import Settings
 from keyrung_provisioners.inventory import KeyEvent
 from keyrung_provisioners.sources import resolve
+from keyrung_verifier.audit_end import utc_text
 from keyrung_verifier.audit_writer import AuditWriter
 from keyrung_verifier.callers import Client
 from keyrung_verifier.checkpoints import CheckpointFile
@@ -153,7 +153,7 @@ def _audit_form(event: KeyEvent) -> Mapping[str, object]:
         "event": event.event,
         "event_id": event.event_id,
         "purpose": event.purpose.value if event.purpose else "unknown",
-        "at": event.at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        "at": utc_text(event.at),
         "key": {
             "uri": event.uri,
             "generation": event.generation,

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from keyrung_infra.errors import InfraError
-from keyrung_verifier.deployment import Policy, Record, SealingKey, SigningKey, Text
+from keyrung_verifier.deployment import Keys, Policy, Record, Text
 
 # Where the stack writes it, below the project's folder.
 DEFAULT_CONFIG = ".keyrung/verifier/config.json"
@@ -41,15 +41,13 @@ class Client(Record, frozen=True):
     secret: SecretReference
 
 
-class Settings(Record, frozen=True):
+class Settings(Keys, frozen=True):
     """Everything the verifier needs.
 
     Attributes:
         issuer: Public https URL, a literal or a reference; its port is the one to listen on.
         backends: Settings of the key stores, with the verifier's own credentials.
         inventory: The key inventory, whose events go into the audit log.
-        assertion_keys: Every generation, oldest first; of several active ones, the clock says which one signs. The same
-            holds for `audit_keys` and `seed_keys`.
     """
 
     issuer: Text
@@ -58,9 +56,6 @@ class Settings(Record, frozen=True):
     inventory: Text
     policy: Policy
     audit: Audit
-    assertion_keys: Annotated[list[SigningKey], Meta(min_length=1)]
-    audit_keys: Annotated[list[SigningKey], Meta(min_length=1)]
-    seed_keys: Annotated[list[SealingKey], Meta(min_length=1)]
     clients: Annotated[list[Client], Meta(min_length=1)]
     backends: dict[str, str]
 

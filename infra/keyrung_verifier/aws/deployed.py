@@ -9,11 +9,12 @@ import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TypeVar
 
 from msgspec import structs
 
+from keyrung_verifier.audit_end import utc_text
 from keyrung_verifier.audit_writer import AuditWriter
 from keyrung_verifier.aws.clients import AwsClients
 from keyrung_verifier.aws.kms import KmsSealer, KmsSigner, parse_uri
@@ -275,14 +276,13 @@ def _key_events(deployment: Deployment, *, now: datetime) -> Iterator[Mapping[st
             if key.state not in _EVENTS:
                 raise ConfigurationError(f"{key.uri} is {key.state!r}, which is no state of a key; run `pulumi up`")
             states = dict.fromkeys([*_BEFORE_AN_END, key.state])  # each once, in this order
-            steps = [(_EVENTS[state], state) for state in states]
-            for event, state in steps:
+            for state in states:
                 at = key.use_not_before if state in _BEFORE_AN_END else now
                 yield {
-                    "event": event,
+                    "event": _EVENTS[state],
                     "event_id": f"{key.uri}#{key.generation}#{state}",
                     "purpose": purpose,
-                    "at": at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+                    "at": utc_text(at),
                     "key": {
                         "uri": key.uri,
                         "generation": key.generation,
