@@ -30,7 +30,7 @@ def provide(context: Context) -> None:
     lock = context.places.toolchain / LOCK_NAME
     with context.progress.step("Installing the Python packages of the lock"):
         if not _healthy(context):
-            _create(context)
+            create(context, context.places.venv)
         try:
             _install_with_uv(context, lock)
         except CommandError as problem:
@@ -95,10 +95,11 @@ def _healthy(context: Context) -> bool:
     return said.split(" ", 1)[0] == platform.python_version()
 
 
-def _create(context: Context) -> None:
+def create(context: Context, folder: Path) -> None:
+    """Make an empty environment in ``folder``; raises `SetupError`."""
     # Without pip: Debian splits the part of `venv` that installs it into a package that may be missing.
     try:
-        run([sys.executable, "-m", "venv", "--without-pip", "--clear", context.places.venv], env=context.env)
+        run([sys.executable, "-m", "venv", "--without-pip", "--clear", folder], env=context.env)
     except CommandError as problem:
         raise SetupError(
             f"The virtual environment can't be made. {problem}", fix="Install it with `apt-get install python3-venv`."

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 from .context import Context, Tool
-from .environment import requirement, uv_environment
+from .environment import create, requirement, uv_environment
 from .errors import CommandError, SetupError
 from .processes import ask_version, run
 
@@ -33,9 +32,9 @@ def provide(context: Context) -> list[Tool]:
     folder, lock = _folder(context), context.places.toolchain / LOCK_NAME
     python = folder / "bin" / "python"
     with context.progress.step("Installing the packages of the policy pack"):
+        if not ask_version([python, "--version"], env=context.env):
+            create(context, folder)
         try:
-            if not ask_version([python, "--version"], env=context.env):
-                run([sys.executable, "-m", "venv", "--without-pip", "--clear", folder], env=context.env)
             uv = context.places.bin / "uv"
             run([uv, "pip", "sync", "--python", python, "--require-hashes", lock], env=uv_environment(context))
         except CommandError as problem:

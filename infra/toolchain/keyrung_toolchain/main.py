@@ -15,7 +15,7 @@ from .places import find_places
 from .progress import Progress
 
 NAMES = ("pulumi", "bao", "softhsm2-util", "softhsm-module")
-TEST_NAMES = (*softhsm.TEST_PROGRAMS, lambda_emulator.NAME, guardrails.NAME)
+TEST_NAMES = (*softhsm.TEST_PROGRAMS, lambda_emulator.NAME)
 INTERRUPTED_EXIT_CODE = 130
 
 
