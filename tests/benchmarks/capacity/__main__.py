@@ -1,14 +1,14 @@
 """`make capacity`: writes into the page beside this file which limit binds at which rate, and what moves it."""
 
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
-from benchmarks.capacity.limits import contention, function_seconds, limits, shards_needed
+from benchmarks.capacity.limits import function_seconds, limits, shards_needed
+from benchmarks.capacity.shards import Contention
 from benchmarks.capacity.work import Work, count_one_step_up
 
 RATES = (10, 1_000, 100_000)
-
-
 PAGE = Path(__file__).with_name("README.md")
 BEGIN, END = "<!-- made by `make capacity` -->\n", "<!-- end -->\n"
 
@@ -17,7 +17,9 @@ def main() -> None:
     """Write the tables."""
     with tempfile.TemporaryDirectory() as folder:
         work = count_one_step_up(Path(folder))
-    tables = "\n".join(["", *work_lines(work), "", *_shard_lines(work), "", *_limit_lines(work), "", ""])
+    staying = {rate: shards_needed(rate * work.commits, stays=True) for rate in RATES}
+    shards, binding = _shard_lines(work, staying), _limit_lines(work, staying)
+    tables = "\n".join(["", *work_lines(work), "", *shards, "", *binding, "", ""])
     before, rest = PAGE.read_text().split(BEGIN)
     PAGE.write_text(f"{before}{BEGIN}{tables}{END}{rest.split(END)[1]}")
 
@@ -35,23 +37,21 @@ def work_lines(work: Work) -> list[str]:
     ]
 
 
-def _shard_lines(work: Work) -> list[str]:
+def _shard_lines(work: Work, staying: Mapping[int, tuple[int, Contention]]) -> list[str]:
     lines = [
         "| step-ups a second | commits a second | shards if each commit picks one | shards if a writer stays | tries |",
         "| --- | --- | --- | --- | --- |",
     ]
-    for rate in RATES:
+    for rate, (shards, met) in staying.items():
         commits = rate * work.commits
-        picking, staying = (shards_needed(commits, stays=stays) for stays in (False, True))
-        tries = contention(commits, staying, stays=True).tries
-        lines.append(f"| {rate:,} | {commits:,} | {picking:,} | {staying:,} | {tries:.2f} |")
+        picking, _ = shards_needed(commits, stays=False)
+        lines.append(f"| {rate:,} | {commits:,} | {picking:,} | {shards:,} | {met.tries:.2f} |")
     return lines
 
 
-def _limit_lines(work: Work) -> list[str]:
+def _limit_lines(work: Work, staying: Mapping[int, tuple[int, Contention]]) -> list[str]:
     lines = ["| step-ups a second | limit | of the default | moved by |", "| --- | --- | --- | --- |"]
-    for rate in RATES:
-        shards = shards_needed(rate * work.commits, stays=True)
+    for rate, (shards, _) in staying.items():
         for limit in limits(work, step_ups_per_second=rate, shards=shards)[:5]:
             lines.append(f"| {rate:,} | {limit.name} | {limit.used:,.2f} | {limit.moved_by} |")
     return lines

@@ -117,7 +117,7 @@ def limits(work: Work, *, step_ups_per_second: float, shards: int) -> list[Limit
     return sorted(found, key=lambda limit: -limit.used)
 
 
-def contention(commits_per_second: float, shards: int, *, stays: bool) -> Contention:
+def _contention(commits_per_second: float, shards: int, *, stays: bool) -> Contention:
     """Return what commits of that rate meet with that many shards."""
     writers = commits_per_second * COMMIT_SECONDS
     return simulate(
@@ -131,12 +131,12 @@ def contention(commits_per_second: float, shards: int, *, stays: bool) -> Conten
     )
 
 
-def shards_needed(commits_per_second: float, *, stays: bool) -> int:
-    """Return the smallest power of two of shards with which commits seldom meet."""
+def shards_needed(commits_per_second: float, *, stays: bool) -> tuple[int, Contention]:
+    """Return the smallest power of two of shards with which commits seldom meet, and how they meet then."""
     # With fewer shards than commits under way at once, some must meet.
     shards: int = 1 << math.floor(math.log2(max(1.0, commits_per_second * COMMIT_SECONDS)))
     while True:
-        met = contention(commits_per_second, shards, stays=stays)
+        met = _contention(commits_per_second, shards, stays=stays)
         if met.tries <= GOOD_TRIES and met.refused == 0:
-            return shards
+            return shards, met
         shards *= 2
