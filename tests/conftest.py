@@ -7,6 +7,7 @@ import pytest
 from support.openbao import OpenBaoServer, initialise, running_copy
 from support.project import STACK_NAME, Project, running_project
 from support.softhsm import SoftHsmToken, make_token, point_at
+from support.tls_server import make_certificates
 from support.tools import required_tools
 
 from keyrung_infra.tools import Tools
@@ -24,6 +25,15 @@ def softhsm_token(tools: Tools, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     token = make_token(tmp_path / "softhsm", tools)
     point_at(token.config, token.module, monkeypatch)
     return token
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the certificate of a server, and with one of a foreign authority."""
+    folder = tmp_path_factory.mktemp("certificates")
+    make_certificates(folder)
+    make_certificates(folder, "foreign")
+    return folder
 
 
 @pytest.fixture(scope="session")

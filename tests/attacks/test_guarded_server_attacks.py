@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from support.guarded import guard_of, parameters_of
-from support.tls_server import make_certificates, running_verifier, serving_tls
+from support.tls_server import running_verifier, serving_tls
 from support.verifier import ORIGIN, Totp, World
 
 from keyrung_infra.sample_api.bank import ROUTES, bank
@@ -46,13 +46,6 @@ class Wire:
         status, *lines = top.decode("latin-1").split("\r\n")
         pairs = (each.partition(": ") for each in lines)
         return int(status.split()[1]), {name.lower(): value for name, _, value in pairs}, content
-
-
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("tls")
-    make_certificates(folder)
-    return folder
 
 
 @pytest.fixture

@@ -4,14 +4,13 @@ import json
 import logging
 import os
 import secrets
-import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import boto3
 import pytest
@@ -21,6 +20,7 @@ from moto.dynamodb.responses import DynamoHandler
 from moto.iam.access_control import IAMPolicy, PermissionResult
 from moto.s3.models import FakeBucket
 from moto.server import ThreadedMotoServer
+from support.commands import ProjectCommands
 from support.kms import put_kms_right
 
 from keyrung_infra.tools import Tools
@@ -28,7 +28,6 @@ from keyrung_infra.tools import Tools
 REAL = os.environ.get("KEYRUNG_AWS_ACCOUNT_TESTS") == "1"  # whoever sets it means the account of their credentials
 REGION = "eu-central-1"
 PLUGIN = Path(__file__).parent / "aws_plugin"
-_COMMAND_SECONDS = 300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,8 +119,10 @@ def inventory_table(account: Account) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AwsProject:
+class AwsProject(ProjectCommands):
     """A Pulumi project over the account, with state and home folders of its own."""
+
+    command_seconds: ClassVar[int] = 300
 
     root: Path
     account: Account
@@ -143,37 +144,6 @@ class AwsProject:
             "PULUMI_SKIP_UPDATE_CHECK": "true",
             "PATH": path,
         }
-
-    def run(
-        self, *command: str, check: bool = True, environment: Mapping[str, str] | None = None
-    ) -> subprocess.CompletedProcess[str]:
-        """Run ``command`` in the project's folder; with ``check`` a failure shows what it wrote."""
-        done = subprocess.run(
-            command,
-            cwd=self.root,
-            env={**self.environment(), **(environment or {})},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=_COMMAND_SECONDS,
-        )
-        if check and done.returncode != 0:
-            raise AssertionError(f"{' '.join(command)} ended with {done.returncode}\n{done.stdout}\n{done.stderr}")
-        return done
-
-    def pulumi(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run the real `pulumi`, without questions and colours."""
-        return self.run("pulumi", "--non-interactive", "--color", "never", *arguments, check=check)
-
-    def pulumi_json(self, *arguments: str) -> Any:
-        """Run `pulumi` and decode what it writes."""
-        return json.loads(self.pulumi(*arguments).stdout)
-
-    def keyrung(
-        self, *arguments: str, check: bool = True, environment: Mapping[str, str] | None = None
-    ) -> subprocess.CompletedProcess[str]:
-        """Run the `keyrung` command."""
-        return self.run(str(Path(sys.prefix, "bin", "keyrung")), *arguments, check=check, environment=environment)
 
     def resources(self) -> dict[str, dict[str, Any]]:
         """Return the deployed resources by their names, as the state has them."""

@@ -1,28 +1,29 @@
 """A whole project in a temp folder: the committed program and catalogue, its own local stack, the real `pulumi`."""
 
-import json
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import ClassVar
+
+from support.commands import ProjectCommands
 
 from keyrung_infra.local.stack import Stack, stop_stack
 from keyrung_infra.tools import Tools
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 STACK_NAME = "local"
-_COMMAND_SECONDS = 600
 # What `pulumi up` reads of the repository. The packages come from the environment that runs the tests.
 _PROGRAM = ("Pulumi.yaml", "infra/__main__.py", "infra/stacks", "infra/plugin", "policies/catalog")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Project:
+class Project(ProjectCommands):
     """A copy of the project whose local stack is up."""
+
+    command_seconds: ClassVar[int] = 600
 
     root: Path
     stack: Stack
@@ -35,36 +36,6 @@ class Project:
     def environment(self) -> dict[str, str]:
         """Return the environment that `keyrung dev env` prints, over this process's own."""
         return self.stack.environment()
-
-    def run(
-        self, *command: str, check: bool = True, environment: dict[str, str] | None = None
-    ) -> subprocess.CompletedProcess[str]:
-        """Run ``command`` in the project's folder; with ``check`` a failure shows what it wrote."""
-        done = subprocess.run(
-            command,
-            cwd=self.root,
-            env=self.environment() | (environment or {}),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=_COMMAND_SECONDS,
-            check=False,
-        )
-        if check and done.returncode != 0:
-            raise AssertionError(f"{' '.join(command)} ended with {done.returncode}\n{done.stdout}\n{done.stderr}")
-        return done
-
-    def pulumi(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run the real `pulumi`, without questions and colours."""
-        return self.run("pulumi", "--non-interactive", "--color", "never", *arguments, check=check)
-
-    def pulumi_json(self, *arguments: str) -> Any:
-        """Run `pulumi` and decode what it writes."""
-        return json.loads(self.pulumi(*arguments).stdout)
-
-    def keyrung(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run the `keyrung` command."""
-        return self.run(str(Path(sys.prefix, "bin", "keyrung")), *arguments, check=check)
 
 
 def copy_program(root: Path) -> None:

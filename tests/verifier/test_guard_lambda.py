@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from support.guarded import PUBLIC_URL, guard_of, parameters_of
 from support.lambda_events import http_event, rest_event
-from support.tls_server import make_certificates, running_verifier
+from support.tls_server import running_verifier
 from support.verifier import ORIGIN, Totp, World
 
 from keyrung_verifier.guard.aws_lambda import Action, Guard, GuardedRequest, Handler, Session, guarded
@@ -54,13 +54,6 @@ class Function:
         challenge_id = challenge_of(answer)["stepup_uri"].rpartition("/")[2]
         earned = self.world.respond_code(challenge_id, totp.code(self.world.clock.now()))
         return str(earned.body["assertion"])
-
-
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("tls")
-    make_certificates(folder)
-    return folder
 
 
 @pytest.fixture

@@ -16,7 +16,6 @@ import httpx
 import pytest
 from support.guarded import Recorder, guard_of
 from support.lambda_events import http_event
-from support.tls_server import make_certificates
 from support.verifier import World
 
 from keyrung_verifier.guard import asgi, aws_lambda
@@ -26,14 +25,6 @@ from keyrung_verifier.timed_connection import TimedConnection
 
 ALLOW = json.dumps({"decision": True, "context": {"outcome": "allow", "policy_digest": "d"}}).encode()
 Behave = Callable[[ssl.SSLSocket], None]
-
-
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("tls")
-    make_certificates(folder)
-    make_certificates(folder, "foreign")
-    return folder
 
 
 @contextmanager

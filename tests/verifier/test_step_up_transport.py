@@ -10,7 +10,7 @@ import httpx
 import pytest
 from support.dpop import TOKEN, DpopClient
 from support.guarded import PUBLIC_URL, Guarded, guard_of
-from support.tls_server import make_certificates, running_verifier, serving_tls
+from support.tls_server import running_verifier, serving_tls
 from support.verifier import ORIGIN, Totp, World
 
 from keyrung_infra.sample_api.bank import ROUTES, bank
@@ -213,13 +213,6 @@ def test_an_async_client_steps_up_too_and_its_loop_goes_on_meanwhile() -> None:
     assert asyncio.run(step_up()).status_code == 200
     assert api.assertions == [None, "a.b.c"]
     assert [request.content for request in api.requests] == [b"onetwo"] * 2
-
-
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("tls")
-    make_certificates(folder)
-    return folder
 
 
 @pytest.fixture
