@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import yaml
 from moto.kms.responses import KmsResponse
-from support.aws_account import Account, AwsProject, inventory_table, running_account, small_project
+from support.aws_account import Account, AwsProject, account_here, inventory_table, small_project
 from support.project import REPOSITORY
 
 from keyrung_infra.tools import Tools
@@ -80,7 +80,7 @@ class Hold:
 
 @pytest.fixture
 def account() -> Iterator[Account]:
-    with running_account() as found:
+    with account_here() as found:
         yield found
 
 

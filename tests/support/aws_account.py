@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import secrets
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ import yaml
 from moto.awslambda.models import LambdaBackend
 from moto.dynamodb.responses import DynamoHandler
 from moto.iam.access_control import IAMPolicy, PermissionResult
+from moto.moto_api._internal.models import moto_api_backend
 from moto.s3.models import FakeBucket
 from moto.server import ThreadedMotoServer
 from support.commands import ProjectCommands
@@ -68,13 +70,30 @@ def real_account() -> Iterator[Account]:
 
 @contextmanager
 def running_account() -> Iterator[Account]:
-    """Serve an empty account on a free port of loopback."""
+    """Serve an empty account from a process of its own: whatever runs in one process shares what moto remembers."""
+    command = [sys.executable, "-m", "support.aws_account"]
+    with (
+        _credentials(),
+        subprocess.Popen(
+            command, cwd=Path(__file__).parents[1], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as server,
+    ):
+        assert server.stdin is not None
+        assert server.stdout is not None
+        try:
+            yield Account(endpoint=server.stdout.readline().strip())
+        finally:
+            server.stdin.close()  # which ends it
+
+
+@contextmanager
+def account_here() -> Iterator[Account]:
+    """Serve an empty account from this process, for tests that reach into moto; it has to be the only one in it."""
+    moto_api_backend.reset()
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    with pytest.MonkeyPatch.context() as patch:
+    with _credentials(), pytest.MonkeyPatch.context() as patch:
         put_kms_right(patch)
         patch.setattr(LambdaBackend, "send_dynamodb_items", lambda *_args: True)  # functions are kept, not run
-        for name, value in {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing"}.items():
-            patch.setenv(name, value)
         patch.setattr(DynamoHandler, "call_action", _one_by_one(DynamoHandler.call_action))
         patch.setattr(FakeBucket, "get_permission", _unconditional_permission)
         patch.setattr(logging.getLogger("werkzeug"), "disabled", True)  # a line for every request
@@ -84,6 +103,14 @@ def running_account() -> Iterator[Account]:
             yield Account(endpoint=f"http://{host}:{port}")
         finally:
             server.stop()
+
+
+@contextmanager
+def _credentials() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            patch.setenv(name, "testing")
+        yield
 
 
 def _one_by_one(call: Callable[..., Any]) -> Callable[..., Any]:
@@ -169,3 +196,10 @@ def small_project(root: Path, account: Account, tools: Tools, program: str) -> A
     project.pulumi("stack", "init", "test")
     project.pulumi("config", "set", "aws:region", REGION)
     return project
+
+
+if __name__ == "__main__":
+    with account_here() as served:
+        sys.stdout.write(f"{served.endpoint}\n")
+        sys.stdout.flush()
+        sys.stdin.read()

@@ -172,7 +172,11 @@ def test_a_secret_input_stays_secret(provider: KeyrungProvider) -> None:
         ("KeyVault", {"uri": "transit:mount=m;name=n"}, "names no vault"),
         ("PolicySet", {"policy": "{}"}, "the policy is not valid"),
         ("PolicySet", {"lifetimeDays": 0}, "a bundle lives at least one day"),
-        ("VerifierConfig", {"document": "{}"}, "issuer"),
+        (
+            "VerifierConfig",
+            {"document": "{}"},
+            "the verifier's configuration is not valid (Object missing required field",
+        ),
     ],
 )
 def test_a_wrong_input_is_refused_with_the_reason(
