@@ -1,6 +1,7 @@
 """The client's transports: a step-up is answered once, and nothing goes anywhere but where it belongs."""
 
 import asyncio
+import re
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -183,10 +184,18 @@ def test_a_person_who_does_not_answer_ends_the_request() -> None:
     assert len(api.requests) == 1
 
 
-@pytest.mark.parametrize("urls", [("http://bank.example", VERIFIER), (API, "verifier.example"), (API, "https://a@b")])
-def test_an_address_that_is_not_https_is_a_configuration_error(urls: tuple[str, str]) -> None:
-    with pytest.raises(ConfigurationError, match="https"):
-        StepUpTransport(httpx.MockTransport(Api().serve), api_url=urls[0], verifier_url=urls[1], answer=Api().answer)
+@pytest.mark.parametrize(
+    "wrong", ["http://bank.example", "bank.example", "https:///x", "https://me:hunter2@bank.example"]
+)
+@pytest.mark.parametrize("name", ["api_url", "verifier_url"])
+def test_an_address_that_is_not_https_is_named_and_not_shown(name: str, wrong: str) -> None:
+    urls = {"api_url": API, "verifier_url": VERIFIER, name: wrong}
+
+    with pytest.raises(ConfigurationError) as refused:
+        StepUpTransport(httpx.MockTransport(Api().serve), answer=Api().answer, **urls)
+
+    assert re.fullmatch(rf"{name} is not an https address .*; write one such as https://\S+", str(refused.value))
+    assert wrong not in str(refused.value)
 
 
 def test_an_async_client_steps_up_too_and_its_loop_goes_on_meanwhile() -> None:

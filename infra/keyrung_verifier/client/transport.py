@@ -31,9 +31,8 @@ class _StepUp:
     """
 
     def __init__(self, *, api_url: str, verifier_url: str, answer: AnswerStepUp) -> None:
-        self._api, self._verifier = _origin(api_url), _origin(verifier_url)
-        if self._api is None or self._verifier is None:
-            raise ConfigurationError("the address of the API or of the verifier is not https://host[:port]; correct it")
+        self._api = _given_origin("api_url", api_url, example="https://api.example.com")
+        self._verifier = _given_origin("verifier_url", verifier_url, example="https://stepup.example.com")
         self.answer = answer
 
     def concerns(self, request: httpx.Request) -> bool:
@@ -116,6 +115,16 @@ class AsyncStepUpTransport(httpx.AsyncBaseTransport):
     async def aclose(self) -> None:
         """Close the inner transport."""
         await self._inner.aclose()
+
+
+def _given_origin(name: str, url: str, *, example: str) -> tuple[str, int]:
+    """Return the origin of an argument; a wrong one is named but not shown, since it may hold a password."""
+    origin = _origin(url)
+    if origin is None:
+        raise ConfigurationError(
+            f"{name} is not an https address with a host and without a user name; write one such as {example}"
+        )
+    return origin
 
 
 def _origin(url: str) -> tuple[str, int] | None:
