@@ -9,7 +9,8 @@ from typing import Any
 import pulumi
 import pytest
 import yaml
-from support.project import REPOSITORY
+from support.aws_account import Account, AwsProject
+from support.project import REPOSITORY, copy_program
 from support.pulumi_mocks import deploy
 
 from keyrung_infra.components import StepUpArgs
@@ -17,6 +18,7 @@ from keyrung_infra.project import find_root
 from keyrung_infra.settings import Target, chosen_target
 from keyrung_infra.targets.aws_settings import step_up_args
 from keyrung_infra.targets.local_settings import LocalSettings
+from keyrung_infra.tools import Tools
 
 _PROJECT: dict[str, Any] = yaml.safe_load((REPOSITORY / "Pulumi.yaml").read_text())
 _STACKS = REPOSITORY / "infra" / "stacks"
@@ -134,3 +136,53 @@ def test_a_wrong_setting_names_itself_and_an_example(
     assert told in str(refused.value)
     assert re.match(r"the setting stepup:(\w+) .* such as stepup:\1: ", str(refused.value))
     assert f"stepup:{name} " in str(refused.value) or name == "architecture"  # without a package for it
+
+
+# Instead of the stack: exports what the settings of both targets are read as, and declares nothing.
+_EXPORTS_SETTINGS = """
+from dataclasses import asdict
+
+import pulumi
+
+from keyrung_infra.targets.aws_settings import step_up_args
+from keyrung_infra.targets.local_settings import LocalSettings
+
+for target, settings in {"local": LocalSettings.load(), "aws": step_up_args("{}")}.items():
+    pulumi.export(target, {name: value for name, value in asdict(settings).items() if isinstance(value, bool)})
+"""
+
+
+def test_a_flag_is_read_alike_as_a_boolean_of_yaml_and_as_the_text_that_config_set_writes(
+    tmp_path: Path, tools: Tools
+) -> None:
+    root = tmp_path / "repository"
+    copy_program(root)
+    (root / "infra" / "__main__.py").write_text(_EXPORTS_SETTINGS)
+    (root / _PACKAGE).parent.mkdir()
+    (root / _PACKAGE).touch()
+    pulumi_of = AwsProject(root=root, account=Account(endpoint=None), tools=tools).pulumi  # which asks AWS nothing
+    pulumi_of("stack", "init", "flags")
+    for name in ("token", "transit", "issuer"):
+        pulumi_of("config", "set", name, "any")
+    file = root / "infra" / "stacks" / "Pulumi.flags.yaml"
+    flags = [name for name, rule in _PROJECT["config"].items() if rule["type"] == "boolean"]
+
+    for value, text in ((True, "true"), (False, "false")):
+        document = yaml.safe_load(file.read_text())
+        document["config"] |= {f"stepup:{name}": value for name in flags}
+        file.write_text(yaml.safe_dump(document))
+        as_booleans = _exported(pulumi_of)
+        pulumi_of("config", "set-all", *(part for name in flags for part in ("--plaintext", f"{name}={text}")))
+        written = yaml.safe_load(file.read_text())["config"]
+        assert {written[f"stepup:{name}"] for name in flags} == {text}
+
+        assert as_booleans == _exported(pulumi_of)
+        assert set(as_booleans["local"]) == {"protect_keys", "allow_weaker_policies"}
+        assert set(as_booleans["aws"]) == {"protect", "allow_weaker_policies", "multi_region_keys"}
+        assert {*as_booleans["local"].values(), *as_booleans["aws"].values()} == {value}
+
+
+def _exported(pulumi_of: Callable[..., Any]) -> dict[str, dict[str, bool]]:
+    pulumi_of("up", "--yes", "--skip-preview")
+    found: dict[str, dict[str, bool]] = json.loads(pulumi_of("stack", "output", "--json").stdout)
+    return found
