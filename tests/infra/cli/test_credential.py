@@ -77,9 +77,9 @@ def test_an_app_is_added_listed_and_revoked_and_its_seed_shown_once(deployed: Pr
     seed = parse_qs(urlsplit(uri).query)["secret"][0]
 
     header, line = deployed.keyrung("credential", "list").stdout.splitlines()
-    assert header.split()[:4] == ["CREDENTIAL", "STATE", "KIND", "CREATED"]
+    assert header.split()[:4] == ["CREDENTIAL", "STATE", "KIND", "AGE"]
     assert line.split()[:3] == [credential_id, "active", "totp"]
-    assert line.endswith("generation 1  -       eve@example.org")
+    assert line.endswith("  -     generation 1  eve@example.org")
     assert [each["revoked_at"] for each in _list(deployed, "eve@example.org")] == [None]
     assert _list(deployed, "nobody") == []
 
