@@ -7,7 +7,7 @@ import click
 
 from keyrung_audit import PublicKey, SourceError, load_public_key, public_key_from_jwk
 from keyrung_infra.errors import InfraError
-from keyrung_infra.inventory.open import is_table
+from keyrung_infra.inventory.open import is_there
 from keyrung_infra.inventory.open import open_inventory as opened
 from keyrung_infra.project import STATE_FOLDER, find_root
 from keyrung_infra.serve.settings import read_settings
@@ -25,7 +25,7 @@ inventory_option = click.option(
 def open_inventory(given: str | None) -> Inventory:
     """Return the inventory at ``given``, or the project's own; one that is not there is an error, not an empty one."""
     place = str(_default()) if given is None else given
-    if not is_table(place) and not Path(place).is_file():
+    if not is_there(place, root=Path()):
         raise InfraError(
             f"there is no key inventory {place}", fix="deploy the stack with `pulumi up`, or give --inventory"
         )

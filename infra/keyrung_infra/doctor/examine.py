@@ -11,7 +11,7 @@ from keyrung_infra.doctor.deployment import Deployment
 from keyrung_infra.doctor.model import Check, Finding, examine
 from keyrung_infra.doctor.verifier import Reached
 from keyrung_infra.errors import InfraError
-from keyrung_infra.inventory.open import is_table, open_inventory
+from keyrung_infra.inventory.open import is_there, open_inventory
 from keyrung_infra.keys.drift import Managers
 from keyrung_provisioners.inventory import Inventory
 from keyrung_provisioners.sources import resolve
@@ -74,7 +74,7 @@ def _recorded(deployment: Deployment) -> Iterator[Finding]:
 
 def _inventory(deployment: Deployment) -> Inventory:
     place = deployment.inventory
-    if not is_table(place) and not (deployment.root / place).is_file():
+    if not is_there(place, root=deployment.root):
         raise InfraError(f"there is no key inventory {place}", fix="restore the one that belongs to this stack")
     return open_inventory(place, root=deployment.root)
 

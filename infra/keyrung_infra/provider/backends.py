@@ -10,7 +10,7 @@ from pathlib import Path
 from secrets import token_bytes
 
 from keyrung_infra.errors import InfraError
-from keyrung_infra.inventory.open import open_inventory
+from keyrung_infra.inventory.open import is_there, open_inventory
 from keyrung_infra.inventory.sqlite import SqliteInventory
 from keyrung_infra.provider.model import Property
 from keyrung_provisioners.api import KeyManager
@@ -87,9 +87,7 @@ class Backends:
 
     def inventory(self) -> Inventory:
         """Return the inventory, which stays open as long as this provider."""
-        place = self._settings.get("inventory")
-        if not place:
-            raise InfraError("the inventory has no place", fix="set keyrung:inventory in the stack's configuration")
+        place = self._place()
         with self._opening:
             if self._inventory is None:
                 opened = open_inventory(place, root=self.root)
@@ -97,6 +95,18 @@ class Backends:
                     opened.hold_open()
                 self._inventory = opened
             return self._inventory
+
+    def standing_inventory(self) -> Inventory:
+        """Return the inventory for a preview, which makes nothing: one that is not there is an error."""
+        if not is_there(self._place(), root=self.root):
+            raise InfraError("there is no inventory yet", fix="let `pulumi up` make it")
+        return self.inventory()
+
+    def _place(self) -> str:
+        place = self._settings.get("inventory")
+        if not place:
+            raise InfraError("the inventory has no place", fix="set keyrung:inventory in the stack's configuration")
+        return place
 
     def provisioner(self, escrow: Escrow | None = None) -> Provisioner:
         """Return the steps of a key's life over the inventory; ``escrow`` keeps the escrow of an escrowed key."""

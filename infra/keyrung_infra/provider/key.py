@@ -23,7 +23,7 @@ from keyrung_infra.provider.values import UNKNOWN, Plain
 from keyrung_provisioners.algorithms import ALGORITHMS
 from keyrung_provisioners.api import Purpose
 from keyrung_provisioners.checks import check_identity
-from keyrung_provisioners.errors import InvalidSettingError, KeyMissingError
+from keyrung_provisioners.errors import InvalidSettingError, KeyMissingError, ProvisionerError
 from keyrung_provisioners.generations import (
     OVERLAP_SECONDS,
     PUBLISH_SECONDS,
@@ -185,7 +185,8 @@ class Key:
         """Say what escrowing a signing key means, what a rotation does now, and when the next `up` has work."""
         if state is None:
             return key_escrow.advice(inputs)
-        return rotation_advice(state, inputs, self._backends.now())
+        rotates = inputs["generation"] != state["generation"]
+        return rotation_advice(self._as_recorded(state) if rotates else state, inputs, self._backends.now())
 
     def create(self, urn: str, inputs: Values) -> tuple[str, Values]:
         """See `ResourceType.create`."""
@@ -279,6 +280,21 @@ class Key:
 
     def _outputs(self, rows: Sequence[KeyRow], holder: str, plan: Plain) -> Values:
         return {**outputs(rows, holder), **key_escrow.outputs(rows, plan, self._backends)}
+
+    def _as_recorded(self, state: Values) -> Values:
+        """Return the state with its generations as the inventory has them, where it can be read.
+
+        `keyrung key compromise` ends a generation between two refreshes, and the rotation goes by the inventory.
+        """
+        try:
+            inventory = self._backends.standing_inventory()
+            row = inventory.find(KeyUri.parse(str(state["uri"])))
+            line = [] if row is None else inventory.line(row.claim.owner)
+        except (InfraError, ProvisionerError):  # advice stops nothing: what is wrong stops the update itself
+            return state
+        published = {each.generation for each in stages(state)}
+        rows = [each for each in line if each.claim.generation in published]
+        return {**state, **outputs(rows, str(state["holder"]))} if rows else state
 
     def _recorded(self, urn: str, state: Values) -> Sequence[KeyRow]:
         rows = self._backends.inventory().line(urn)

@@ -10,7 +10,7 @@ from keyrung_infra.provider.values import UNKNOWN, Plain
 from keyrung_provisioners.algorithms import algorithm
 from keyrung_provisioners.api import Purpose
 from keyrung_provisioners.errors import InvalidSettingError
-from keyrung_provisioners.generations import SKEW_SECONDS, Line, Stage, due
+from keyrung_provisioners.generations import SKEW_SECONDS, Line, Stage, active, due
 from keyrung_provisioners.inventory import KeyRow
 from keyrung_provisioners.states import KeyState
 from keyrung_provisioners.uri import KeyUri, VaultUri
@@ -101,14 +101,25 @@ def rotation_advice(state: Values, inputs: Values, now: datetime) -> list[str]:
     ]
     wanted, wait_seconds = inputs["generation"], inputs["publishSeconds"]
     if isinstance(wanted, int) and wanted != state["generation"] and isinstance(wait_seconds, int):
-        begins = now + timedelta(seconds=wait_seconds)
-        over = begins + timedelta(seconds=SKEW_SECONDS)
-        sentences.append(
-            f"generation {wanted} of {state['name']} is published now and used from about"
-            f" {begins.isoformat(timespec='seconds')}; a `pulumi up` after {over.time().isoformat(timespec='seconds')}"
-            f" ends generation {state['generation']}"
-        )
+        sentences.append(_next_use(state, wanted, timedelta(seconds=wait_seconds), now))
     return sentences
+
+
+def _next_use(state: Values, wanted: int, wait: timedelta, now: datetime) -> str:
+    """Return when a new generation is used: at once where none before it is active, as `bring_up_to_date` has it."""
+    in_use = active(stages(state))
+    if not in_use:
+        return (
+            f"generation {wanted} of {state['name']} is published now and used at once: generation"
+            f" {state['generation']} is {state['state']}, and nothing uses it"
+        )
+    begins = now + wait
+    over = begins + timedelta(seconds=SKEW_SECONDS)
+    return (
+        f"generation {wanted} of {state['name']} is published now and used from about"
+        f" {begins.isoformat(timespec='seconds')}; a `pulumi up` after {over.time().isoformat(timespec='seconds')}"
+        f" ends generation {in_use[-1].generation}"
+    )
 
 
 def _generation(row: KeyRow) -> dict[str, Plain]:

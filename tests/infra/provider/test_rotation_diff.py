@@ -3,15 +3,23 @@
 import asyncio
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pulumi.provider.experimental.provider import DiffRequest, DiffResponse
 from support.provider_inputs import OUTPUTS, given, urn, values
 
+from keyrung_infra.inventory.sqlite import SqliteInventory
+from keyrung_infra.provider.backends import Backends
+from keyrung_infra.provider.key import Key
 from keyrung_infra.provider.key_line import rotation_advice
 from keyrung_infra.provider.provider import KeyrungProvider
+from keyrung_provisioners.api import Purpose
 from keyrung_provisioners.errors import KeyRefusedError
+from keyrung_provisioners.inventory import Claim
+from keyrung_provisioners.states import KeyState
+from keyrung_provisioners.uri import KeyUri
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,12 +110,50 @@ def test_the_next_rotation_may_begin_as_soon_as_the_last_one_is_over(provider: K
     assert set(answer.diffs or []) == {"generation", "generations"}
 
 
+def _told(*generations: _Generation) -> str:
+    """Return what a preview says of the rotation that follows these generations."""
+    newest = generations[-1]
+    known = given("Key", purpose="audit-signing", generation=newest.number)
+    state = {**known, "state": newest.state, "generations": [each.output() for each in generations]}
+    wanted = {**known, "generation": newest.number + 1, "publishSeconds": 600}
+    (told,) = rotation_advice(state, wanted, datetime(2026, 1, 1, 12, tzinfo=UTC))  # nothing else is due so early
+    return told
+
+
 def test_a_rotation_says_when_the_next_key_is_used_and_from_when_on_an_up_ends_the_old_one() -> None:
-    known = given("Key", purpose="audit-signing", generation=1)
-    wanted = {**known, "generation": 2, "publishSeconds": 600}
-    (told,) = rotation_advice({**known, "generations": []}, wanted, datetime(2030, 1, 1, 12, tzinfo=UTC))
-    assert "used from about 2030-01-01T12:10:00+00:00" in told
+    told = _told(_OLD)
+    assert "generation 2 of seed is published now and used from about 2026-01-01T12:10:00+00:00" in told
     assert told.endswith("a `pulumi up` after 12:11:00 ends generation 1")
+
+
+@pytest.mark.parametrize("state", ["compromised", "deactivated", "suspended"])
+def test_a_rotation_after_a_key_that_nothing_uses_says_that_its_successor_is_used_at_once(state: str) -> None:
+    assert _told(_generation(1, "deactivated"), _generation(2, state)) == (
+        f"generation 3 of seed is published now and used at once: generation 2 is {state}, and nothing uses it"
+    )
+
+
+def test_a_rotation_ends_the_generation_that_is_in_use_and_not_the_one_that_was_compromised_before_its_use() -> None:
+    assert _told(_OLD, _generation(2, "compromised")).endswith("ends generation 1")
+
+
+def test_a_rotation_goes_by_the_inventory_where_a_key_was_compromised_since_the_last_refresh(tmp_path: Path) -> None:
+    inventory, now = SqliteInventory(tmp_path / "inventory.db"), datetime.now(UTC)
+    uri = KeyUri.parse(OUTPUTS["Key"]["uri"])
+    claim = Claim(owner=urn("Key"), generation=1, uri=uri, algorithm="AES-256", purpose=Purpose.CREDENTIAL_SEED)
+    row, _ = inventory.claim(claim, claim_id=b"claim", now=now)
+    inventory.transition(row, KeyState.COMPROMISED, now=now)
+    backends = Backends(tmp_path, reached=lambda _point: None)
+    state, wanted = {**given("Key"), **OUTPUTS["Key"]}, given("Key", generation=2)
+    at_once = "generation 2 of seed is published now and used at once: generation 1 is compromised, and nothing uses it"
+
+    backends.configure({"inventory": "inventory.db"})
+    assert Key(backends).advice(wanted, state) == [at_once]
+
+    backends.configure({"inventory": "elsewhere.db"})  # a preview makes nothing, and tells what the state has
+    (told,) = Key(backends).advice(wanted, state)
+    assert told.endswith("ends generation 1")
+    assert not (tmp_path / "elsewhere.db").exists()
 
 
 def test_a_compromised_newest_generation_is_followed_at_once(provider: KeyrungProvider) -> None:
