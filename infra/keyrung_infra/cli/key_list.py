@@ -11,6 +11,7 @@ import click
 from keyrung_infra.cli.escrow_common import json_option
 from keyrung_infra.cli.key_common import inventory_option, open_inventory
 from keyrung_infra.cli.tables import printable, show, span, table
+from keyrung_infra.generation_setting import with_setting
 from keyrung_infra.keys.report import Line, raise_overdue, report
 from keyrung_provisioners.cryptoperiod import Rotation
 from keyrung_provisioners.states import KeyState
@@ -94,7 +95,7 @@ def _print(lines: Sequence[Line], now: datetime) -> None:
         show(shown, "")
     overdue = sum(line.overdue for line in lines)
     if overdue:
-        click.echo(f"{overdue} overdue: raise `generation` of the key and run `pulumi up`.")
+        click.echo(with_setting(f"{overdue} overdue: raise `generation` and run `pulumi up`."))
 
 
 def _rotation(line: Line, now: datetime) -> str:

@@ -8,6 +8,7 @@ import click
 from keyrung_infra.cli.escrow_common import json_option, write
 from keyrung_infra.cli.key_common import inventory_option, open_inventory
 from keyrung_infra.errors import InfraError
+from keyrung_infra.generation_setting import with_setting
 from keyrung_infra.keys.states import change_state, recorded
 from keyrung_provisioners.states import KeyState
 from keyrung_provisioners.uri import KeyUri
@@ -17,7 +18,7 @@ _RESUMED = "It is in use again."
 _DEACTIVATED = "It signs and seals no more. What it made before still verifies and opens."
 _COMPROMISED = (
     "A verifier refuses every use of it from now on, and accepts nothing that it signed. "
-    "Raise `generation` for a new key, then destroy this one."
+    f"{with_setting('Raise `generation`')} for a new key, then destroy this one."
 )
 
 

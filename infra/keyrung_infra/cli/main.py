@@ -106,5 +106,7 @@ def _fail(sentence: str, details: dict[str, object], *, as_json: bool, code: int
     if as_json:
         click.echo(json.dumps({"error": {"message": sentence, **details}}))
     else:
-        click.echo(f"keyrung: {sentence}", err=True)
+        from keyrung_infra.generation_setting import with_setting  # noqa: PLC0415 - the help needs nothing but this file
+
+        click.echo(f"keyrung: {with_setting(sentence)}", err=True)
     return code

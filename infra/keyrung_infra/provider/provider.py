@@ -34,6 +34,7 @@ from pulumi.provider.experimental.provider import (
 )
 
 from keyrung_infra.errors import InfraError
+from keyrung_infra.generation_setting import with_setting
 from keyrung_infra.provider.backends import CONFIGURATION, SECRET_REFERENCES, Backends
 from keyrung_infra.provider.check import check, check_settings
 from keyrung_infra.provider.custodian import Custodian
@@ -168,7 +169,7 @@ class KeyrungProvider(Provider):
 
     async def _advise(self, urn: str, sentences: list[str]) -> None:
         for sentence in sentences:
-            await asyncio.to_thread(self._engine.warn, urn, sentence)
+            await asyncio.to_thread(self._engine.warn, urn, with_setting(sentence))
 
     async def _run(self, operation: Callable[[], T]) -> T:
         with self._engine.operation():

@@ -18,6 +18,7 @@ from pulumi.runtime._grpc_settings import _GRPC_CHANNEL_OPTIONS
 from pulumi.runtime.proto import provider_pb2_grpc
 
 from keyrung_infra.errors import InfraError
+from keyrung_infra.generation_setting import with_setting
 from keyrung_infra.project import find_root
 from keyrung_infra.provider.backends import Backends
 from keyrung_infra.provider.engine import Engine, EngineGoneError
@@ -56,7 +57,7 @@ def _status(error: BaseException) -> tuple[grpc.StatusCode, str]:
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, _KNOWN):
-            return grpc.StatusCode.FAILED_PRECONDITION, str(cause)
+            return grpc.StatusCode.FAILED_PRECONDITION, with_setting(str(cause))
         last, cause = cause, cause.__cause__ or cause.__context__
     where = traceback.extract_tb(last.__traceback__)[-1] if last.__traceback__ else None
     place = f" at {where.name}, line {where.lineno}" if where else ""

@@ -64,6 +64,16 @@ def test_our_error_is_one_sentence(run: Run, failing: Callable[[BaseException], 
     assert run("dev") == (1, "", "keyrung: the thing is broken: mend it.\n")
 
 
+def test_an_error_that_has_a_generation_raised_names_the_setting_of_the_own_program(
+    run: Run, failing: Callable[[BaseException], None]
+) -> None:
+    failing(InfraError("the key is gone", fix="raise `generation` to 3"))
+    assert run("dev")[2] == (
+        "keyrung: the key is gone: raise `generation` to 3 (Keyrung's own program takes it from"
+        " `pulumi config set keyGeneration 3`).\n"
+    )
+
+
 def test_our_error_is_an_object_for_programs(run: Run, failing: Callable[[BaseException], None]) -> None:
     failing(InfraError("the thing is broken", fix="mend it", thing="t"))
     code, out, err = run("dev", "--json")

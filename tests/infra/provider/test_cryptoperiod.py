@@ -74,5 +74,8 @@ def test_a_declared_cryptoperiod_is_recorded_in_place_and_a_preview_warns_when_i
         _, said = done.stdout.split("Diagnostics:")
         for name in ("assertion-signing-local", "policy-signing-local"):
             assert said.count(f"generation 1 of {name} is overdue for rotation since") == 1
+        assert (
+            "raise `generation` to 2 (Keyrung's own program takes it from `pulumi config set keyGeneration 2`)" in said
+        )
     assert deployed.keyrung("key", "list", "--fail-on", "overdue", check=False).returncode == 1
     assert resources(deployed)["assertion-signing"]["outputs"]["state"] == "active"

@@ -119,7 +119,7 @@ def test_escrow_is_decided_when_a_key_is_made_and_the_folder_may_change(site: Es
     assert (site.envelopes(), site.key().get("envelope")) == ([], None)
     site.declare(people)
     assert "made without escrow and never leaves its store" in (written := site.refused("preview"))
-    assert "raise `generation` to 2 together with it" in written
+    assert "`pulumi config set keyGeneration 2`) together with it" in written
 
     site.declare(people, generation=2)
     site.up()

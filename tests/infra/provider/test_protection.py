@@ -43,7 +43,10 @@ def test_destroy_refuses_until_the_protection_was_lifted_and_then_removes_all(de
     # What was destroyed stays so; the next generation is another key under the same declaration.
     done = deployed.pulumi("up", "--yes", "--skip-preview", check=False)
     assert done.returncode != 0
-    assert "was destroyed and cannot come back: raise `generation` to 2" in done.stdout + done.stderr
+    assert (
+        "was destroyed and cannot come back: raise `generation` to 2 (Keyrung's own program takes it"
+        in done.stdout + done.stderr
+    )
     deployed.pulumi("config", "set", "keyGeneration", "2")
     deployed.pulumi("up", "--yes", "--skip-preview")
     assert sorted(states(deployed).values()) == ["active"] * 4 + ["destroyed"] * 4
@@ -65,7 +68,7 @@ def test_a_key_is_replaced_under_a_new_generation_only(pulumi_project: Project) 
     declare_one_key(project, _PKCS11, name="renamed", protected=False)
     done = project.pulumi("up", "--yes", "--skip-preview", check=False)
     assert done.returncode != 0
-    assert "raise `generation` to 2 together with it" in done.stdout + done.stderr
+    assert "`pulumi config set keyGeneration 2`) together with it" in done.stdout + done.stderr
     assert token_objects(project) == ["private assertion-signing-one", "public assertion-signing-one"]
 
     declare_one_key(project, _PKCS11, name="renamed", protected=False, generation=2)
