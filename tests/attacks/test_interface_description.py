@@ -2,8 +2,7 @@
 
 import base64
 from collections.abc import Iterator
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 import schemathesis
@@ -16,10 +15,9 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 from starlette.types import Receive, Scope, Send
+from support.asgi_shell import asgi_shell
 from support.verifier import CLIENT, World, b64
 
-from keyrung_infra.serve.app import VerifierApp
-from keyrung_infra.serve.build import Parts
 from keyrung_verifier import paths
 from keyrung_verifier.openapi import openapi_document
 
@@ -34,7 +32,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[World, An
     """A verifier, and its description as its own ASGI shell serves it."""
     world = World(tmp_path_factory.mktemp("described"))
     world.enrol_totp()
-    shell = VerifierApp(cast(Parts, SimpleNamespace(verifier=world.verifier)), on_ready=lambda: None)
+    shell = asgi_shell(world.verifier)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":  # the shell's upkeep belongs to a deployment, which is not here

@@ -1,7 +1,6 @@
 """What somebody may try with the spelling of a path: be decided as one route and be served as another."""
 
 import asyncio
-from types import SimpleNamespace
 from typing import cast
 
 import httpx
@@ -10,11 +9,10 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
+from support.asgi_shell import asgi_shell
 from support.guarded import ALICE, guard_of, shell
 from support.verifier import World
 
-from keyrung_infra.serve.app import VerifierApp
-from keyrung_infra.serve.build import Parts
 from keyrung_verifier.guard.asgi import Action, App, StepUpGuard
 
 
@@ -80,7 +78,7 @@ def test_no_spelling_of_a_guarded_path_reaches_it_without_a_step_up(world: World
 @pytest.mark.parametrize("path", ["/healthz%0A", "/heal%09thz", "/healthz%3F", "/healthz%23x", "/healthz%0D"])
 def test_the_verifier_takes_only_the_exact_path(world: World, path: str) -> None:
     # A gateway in front that lets some paths pass must mean the same paths as the verifier.
-    app = VerifierApp(cast(Parts, SimpleNamespace(verifier=world.verifier)), on_ready=lambda: None)
+    app = asgi_shell(world.verifier)
 
     assert _get(cast(App, app), "/healthz").status_code == 200
     assert _get(cast(App, app), path).status_code == 404

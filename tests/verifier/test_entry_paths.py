@@ -5,16 +5,15 @@ import asyncio
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, cast
 
 import httpx
 import pytest
+from support.asgi_shell import asgi_shell
 from support.lambda_events import ROLE_ARN, SESSION_ARN, PlatformContext, http_event
 from support.verifier import SettableClock, World, evaluation
 
 from keyrung_infra.serve.app import VerifierApp
-from keyrung_infra.serve.build import Parts
 from keyrung_verifier import entry, handler
 from keyrung_verifier.callers import Client
 from keyrung_verifier.entry import Reply, WebRequest
@@ -67,7 +66,7 @@ def by_direct_invocation(world: World) -> tuple[int, str]:
 
 
 def by_asgi(world: World) -> tuple[int, str]:
-    app = VerifierApp(cast(Parts, SimpleNamespace(verifier=world.verifier)), on_ready=lambda: None)
+    app = asgi_shell(world.verifier)
     answer = asyncio.run(_get(app, "/healthz"))
     return answer.status_code, answer.text
 

@@ -12,7 +12,7 @@ from contextlib import suppress
 from starlette.types import Receive, Scope, Send
 
 from keyrung_infra.serve.build import Parts
-from keyrung_verifier.entry import WebRequest, serve
+from keyrung_verifier.entry import Reply, WebRequest, serve
 from keyrung_verifier.limits import MAX_BODY_BYTES
 
 _LOG = logging.getLogger(__name__)
@@ -45,11 +45,15 @@ class VerifierApp:
             request_id=_one_header(scope, b"x-request-id"),
             body=body,
         )
-        reply = await asyncio.get_running_loop().run_in_executor(self._threads, serve, self._parts.verifier, request)
+        reply = await asyncio.get_running_loop().run_in_executor(self._threads, self._serve, request)
         headers = [(name.lower().encode("ascii"), value.encode("ascii")) for name, value in reply.headers.items()]
         headers.append((b"content-length", b"%d" % len(reply.body)))
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})
         await send({"type": "http.response.body", "body": reply.body})
+
+    def _serve(self, request: WebRequest) -> Reply:
+        with self._parts.turns.taken():
+            return serve(self._parts.verifier, request)
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()

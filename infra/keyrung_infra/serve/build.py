@@ -1,6 +1,7 @@
 """Puts the verifier together from its configuration: provisioned keys, store, log, policy."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -13,6 +14,7 @@ from keyrung_infra.serve.key_watch import KeyWatch
 from keyrung_infra.serve.keys import DeployedKeys
 from keyrung_infra.serve.overdue import OverdueCheck
 from keyrung_infra.serve.settings import Settings
+from keyrung_infra.serve.turns import Turns
 from keyrung_provisioners.inventory import KeyEvent
 from keyrung_provisioners.sources import resolve
 from keyrung_verifier.audit_end import utc_text
@@ -24,6 +26,7 @@ from keyrung_verifier.generations import SealingLine
 from keyrung_verifier.policy_source import BundleFile, WatchedPolicySource
 from keyrung_verifier.service import Verifier
 from keyrung_verifier.settings import VerifierSettings
+from keyrung_verifier.store.group_commit import Aside
 from keyrung_verifier.store.sqlite import SqliteStore
 from keyrung_verifier.system import SystemClock, SystemRandom
 from keyrung_verifier.tickets import Tickets
@@ -67,16 +70,23 @@ class Records:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """The verifier and what else works on its store; the follower takes in what a later `pulumi up` deploys."""
+    """The verifier and what else works on its store; the follower takes in what a later `pulumi up` deploys.
+
+    Attributes:
+        turns: In which threads call the verifier.
+    """
 
     issuer: str
     verifier: Verifier
+    turns: Turns
     records: Records
     follower: DeploymentFollower = field(repr=False)
 
 
-def build_records(settings: Settings, root: Path) -> Records:
+def build_records(settings: Settings, root: Path, *, aside: Aside = nullcontext) -> Records:
     """Return the store, log and credentials of ``settings``; relative paths start at ``root``.
+
+    Threads wait for disk and keys in ``aside``.
 
     Raises:
         InvalidSettingError: If a reference cannot be resolved.
@@ -84,8 +94,8 @@ def build_records(settings: Settings, root: Path) -> Records:
         InfraError: If a store holds another key than the declared one.
     """
     clock, random, operator = SystemClock(), SystemRandom(), operating_user()
-    store, inventory = SqliteStore(root / settings.store), root / settings.inventory
-    keys = DeployedKeys(settings, root, clock)
+    store, inventory = SqliteStore(root / settings.store, aside=aside), root / settings.inventory
+    keys = DeployedKeys(settings, root, clock, aside=aside)
     audit_line = keys.audit_line(KeyWatch(inventory))
     audit = AuditWriter(
         store=store,
@@ -112,7 +122,8 @@ def build_records(settings: Settings, root: Path) -> Records:
 
 def build(settings: Settings, root: Path, config: Path) -> Parts:
     """Return the verifier of ``settings``, which follows the file ``config``; raises what `build_records` raises."""
-    records = build_records(settings, root)
+    turns = Turns()
+    records = build_records(settings, root, aside=turns.aside)
     clock = SystemClock()
     issuer = resolve(settings.issuer, root=root)
     policy_source = WatchedPolicySource(
@@ -134,7 +145,7 @@ def build(settings: Settings, root: Path, config: Path) -> Parts:
         random=SystemRandom(),
     )
     follower = DeploymentFollower(config, keys=records.keys, policy_source=policy_source)
-    return Parts(issuer=issuer, verifier=verifier, records=records, follower=follower)
+    return Parts(issuer=issuer, verifier=verifier, turns=turns, records=records, follower=follower)
 
 
 def _clients(settings: Settings, root: Path) -> list[Client]:

@@ -1,6 +1,7 @@
 """Provisioned keys as the verifier wants them: opened by URI, refused when they are not the declared ones."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
@@ -17,6 +18,7 @@ from keyrung_verifier.deployment import SealingKey, SigningKey
 from keyrung_verifier.generations import Generation, SealingLine, SigningLine
 from keyrung_verifier.keys import public_members, thumbprint
 from keyrung_verifier.protocols import Clock, Sealer, Signer
+from keyrung_verifier.store.group_commit import Aside
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +33,7 @@ class ProvisionedSigner:
     public_jwk: Mapping[str, str]
     signing: Signing = field(repr=False)
     watch: KeyWatch = field(repr=False)
+    aside: Aside = field(repr=False)
 
     @property
     def state(self) -> str:
@@ -40,7 +43,8 @@ class ProvisionedSigner:
     def sign(self, data: bytes) -> bytes:
         """Return the signature over ``data`` in JOSE form; only an active key signs."""
         self.watch.require(self.uri, self.generation, KeyState.ACTIVE)
-        return self.signing.sign(self.uri, data)
+        with self.aside():
+            return self.signing.sign(self.uri, data)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +56,7 @@ class ProvisionedSealer:
     generation: int
     sealing: Sealing = field(repr=False)
     watch: KeyWatch = field(repr=False)
+    aside: Aside = field(repr=False)
 
     @property
     def state(self) -> str:
@@ -61,15 +66,19 @@ class ProvisionedSealer:
     def seal_many(self, items: Sequence[tuple[bytes, bytes]]) -> Sequence[str]:
         """Return each (plaintext, context) sealed, in this order; only an active key seals."""
         self.watch.require(self.uri, self.generation, KeyState.ACTIVE)
-        return self.sealing.seal_many(self.uri, items)
+        with self.aside():
+            return self.sealing.seal_many(self.uri, items)
 
     def open(self, sealed: str, *, context: bytes) -> bytes:
         """Return what was sealed under ``context``; a deactivated key still opens (SP 800-57 part 1, section 7)."""
         self.watch.require(self.uri, self.generation, KeyState.ACTIVE, KeyState.DEACTIVATED)
-        return self.sealing.open(self.uri, sealed, context=context)
+        with self.aside():
+            return self.sealing.open(self.uri, sealed, context=context)
 
 
-def open_signer(key: SigningKey, purpose: Purpose, manager: KeyManager, watch: KeyWatch) -> ProvisionedSigner:
+def open_signer(
+    key: SigningKey, purpose: Purpose, manager: KeyManager, watch: KeyWatch, *, aside: Aside = nullcontext
+) -> ProvisionedSigner:
     """Return the signer for ``key``; of an active one the store must hold exactly the declared public key."""
     uri = KeyUri.parse(key.uri)
     watch.require_purpose(uri, key.generation, purpose)
@@ -94,26 +103,34 @@ def open_signer(key: SigningKey, purpose: Purpose, manager: KeyManager, watch: K
         public_jwk=members,
         signing=cast(Signing, manager),
         watch=watch,
+        aside=aside,
     )
 
 
-def open_sealer(key: SealingKey, manager: KeyManager, watch: KeyWatch) -> ProvisionedSealer:
+def open_sealer(
+    key: SealingKey, manager: KeyManager, watch: KeyWatch, *, aside: Aside = nullcontext
+) -> ProvisionedSealer:
     """Return the sealer for ``key``; the first use shows whether the store holds it."""
     uri = KeyUri.parse(key.uri)
     watch.require_purpose(uri, key.generation, Purpose.CREDENTIAL_SEED)
     if Capability.SEALING not in manager.capabilities:
         raise InfraError(f"{uri} cannot seal", fix="declare a credential-seed key in the stack")
     return ProvisionedSealer(
-        uri=uri, key_uri=str(uri), generation=key.generation, sealing=cast(Sealing, manager), watch=watch
+        uri=uri,
+        key_uri=str(uri),
+        generation=key.generation,
+        sealing=cast(Sealing, manager),
+        watch=watch,
+        aside=aside,
     )
 
 
 class DeployedKeys:
     """The lines of keys that a configuration names, each opened when it is asked for."""
 
-    def __init__(self, settings: Settings, root: Path, clock: Clock) -> None:
-        """Open the stores of ``settings``; relative paths start at ``root``."""
-        self._settings, self._root, self._clock = settings, root, clock
+    def __init__(self, settings: Settings, root: Path, clock: Clock, *, aside: Aside = nullcontext) -> None:
+        """Open the stores of ``settings``; relative paths start at ``root``; threads wait for keys in ``aside``."""
+        self._settings, self._root, self._clock, self._aside = settings, root, clock, aside
         self._managers: dict[str, KeyManager] = {}
         self._renewals: list[Callable[[Settings], None]] = []
 
@@ -130,7 +147,10 @@ class DeployedKeys:
 
         def opened(settings: Settings) -> list[Generation[Sealer]]:
             return [
-                Generation(key=open_sealer(key, self._manager(key.uri), watch), use_not_before=key.use_not_before)
+                Generation(
+                    key=open_sealer(key, self._manager(key.uri), watch, aside=self._aside),
+                    use_not_before=key.use_not_before,
+                )
                 for key in settings.seed_keys
             ]
 
@@ -149,7 +169,8 @@ class DeployedKeys:
         def opened(settings: Settings) -> list[Generation[Signer]]:
             return [
                 Generation(
-                    key=open_signer(key, purpose, self._manager(key.uri), watch), use_not_before=key.use_not_before
+                    key=open_signer(key, purpose, self._manager(key.uri), watch, aside=self._aside),
+                    use_not_before=key.use_not_before,
                 )
                 for key in keys_of(settings)
             ]

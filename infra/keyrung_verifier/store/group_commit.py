@@ -6,10 +6,15 @@ single caller waits for nobody, and under load one sync serves everybody who cam
 
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from keyrung_verifier.errors import StoreUnavailableError
 from keyrung_verifier.store.protocol import RecordBuilder, Tail, Write
+
+# What a thread waits in, so that others may work meanwhile.
+Aside: TypeAlias = Callable[[], AbstractContextManager[None]]
 
 
 @dataclass(slots=True, eq=False)
@@ -51,8 +56,9 @@ class Unit:
 class GroupCommit:
     """Gathers units; ``commit_together`` commits a group and gives each of its units an outcome."""
 
-    def __init__(self, commit_together: Callable[[Sequence[Unit]], None]) -> None:
+    def __init__(self, commit_together: Callable[[Sequence[Unit]], None], *, aside: Aside = nullcontext) -> None:
         self._commit_together = commit_together
+        self._aside = aside
         self._lock = threading.Lock()
         self._waiting: list[Unit] = []
         self._led = False
@@ -63,7 +69,8 @@ class GroupCommit:
             self._waiting.append(unit)
             led, self._led = self._led, True
         if led:
-            unit.wait()
+            with self._aside():
+                unit.wait()
         if not unit.over:
             self._lead(unit)
         return unit.outcome()

@@ -8,14 +8,14 @@ import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 from keyrung_verifier.errors import StoreError, StoreUnavailableError
 from keyrung_verifier.limits import CLOCK_SKEW_SECONDS
 from keyrung_verifier.store import sqlite_audit, sqlite_rows
-from keyrung_verifier.store.group_commit import GroupCommit, Unit
+from keyrung_verifier.store.group_commit import Aside, GroupCommit, Unit
 from keyrung_verifier.store.protocol import Credential, FailureRow, RecordBuilder, StoredChallenge, Tail, Ticket, Write
 from keyrung_verifier.store.sqlite_writes import apply
 
@@ -76,17 +76,21 @@ _UPGRADES = {
 
 
 class SqliteStore:
-    """A `Store` in the file at `path`, which is made on first use and readable by its owner only."""
+    """A `Store` in the file at `path`, which is made on first use and readable by its owner only.
 
-    def __init__(self, path: Path, *, busy_seconds: float = BUSY_SECONDS) -> None:
+    Threads wait for each other's commits, and for the disk, in ``aside``.
+    """
+
+    def __init__(self, path: Path, *, busy_seconds: float = BUSY_SECONDS, aside: Aside = nullcontext) -> None:
         self._path = path
+        self._aside = aside
         self._busy_seconds = busy_seconds
         self._write_lock = threading.Lock()
         self._read_lock = threading.Lock()
         self._writer: sqlite3.Connection | None = None
         self._reader: sqlite3.Connection | None = None
         self._sync_failed = False
-        self._group = GroupCommit(self._commit_together)
+        self._group = GroupCommit(self._commit_together, aside=aside)
         with self._write_lock, self._translated():
             # Made before SQLite opens it: the log and shared memory beside it take over its permissions.
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
@@ -227,7 +231,8 @@ class SqliteStore:
             try:
                 connection.execute("BEGIN IMMEDIATE")
                 yield connection
-                connection.execute("COMMIT")
+                with self._aside():
+                    connection.execute("COMMIT")
             except sqlite3.Error as error:
                 # After a failed write nobody knows what this connection believes: the next commit opens a new one,
                 # and recovery reads only what the file holds.
@@ -242,15 +247,16 @@ class SqliteStore:
 
     def _read(self, read: Callable[[sqlite3.Connection], Result]) -> Result:
         """Return what one statement reads; what comes from one statement comes from one moment."""
-        with self._read_lock, self._translated():
-            connection = self._reader = self._reader or self._open()
+        with self._read_lock:
             try:
+                connection = self._reader = self._reader or self._open()
                 return read(connection)
-            except sqlite3.Error:
-                self._reader = None
+            except (sqlite3.Error, OSError) as error:
+                broken, self._reader = self._reader, None
                 with suppress(sqlite3.Error):
-                    connection.close()
-                raise
+                    if broken is not None:
+                        broken.close()
+                raise self._unavailable(error) from error
 
     def _rows(self, query: str, *values: str | int) -> list[Any]:
         return self._read(lambda connection: connection.execute(query, values).fetchall())
@@ -266,9 +272,12 @@ class SqliteStore:
         try:
             yield
         except (sqlite3.Error, OSError) as error:
-            raise StoreUnavailableError(
-                f"the store {self._path} cannot be used ({error}); check free space and permissions"
-            ) from error
+            raise self._unavailable(error) from error
+
+    def _unavailable(self, error: Exception) -> StoreUnavailableError:
+        return StoreUnavailableError(
+            f"the store {self._path} cannot be used ({error}); check free space and permissions"
+        )
 
 
 def _do(connection: sqlite3.Connection, unit: Unit, tail: Tail) -> Tail:

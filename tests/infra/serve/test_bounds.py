@@ -12,19 +12,16 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from types import SimpleNamespace
-from typing import cast
 
 import httpx
 import pytest
 import uvicorn
+from support.asgi_shell import asgi_shell
 from support.verifier import World, evaluation
 
 from keyrung_infra.local.certificates import ensure_authority, ensure_server
 from keyrung_infra.serve import app as app_module
 from keyrung_infra.serve import bounded_http, run
-from keyrung_infra.serve.app import VerifierApp
-from keyrung_infra.serve.build import Parts
 from keyrung_infra.serve.limits import MAX_HEAD_BYTES
 
 # Long enough for a handshake on a busy machine, short enough to wait for.
@@ -77,7 +74,7 @@ def running(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
     ensure_authority(authority, tmp_path / "ca.key", now=now)
     ensure_server(certificate, tmp_path / "server.key", authority=authority, authority_key=tmp_path / "ca.key", now=now)
     ready = threading.Event()
-    app = VerifierApp(cast(Parts, SimpleNamespace(verifier=world.verifier)), on_ready=ready.set)
+    app = asgi_shell(world.verifier, on_ready=ready.set)
     server = run.bounded_server(app, certificate=certificate, key=tmp_path / "server.key")
     with run.listen(0) as listener:
         thread = threading.Thread(target=server.run, args=([listener],))
