@@ -8,7 +8,8 @@ ids as hashes. Signed checkpoints say in a second file what the log ended in.
 import hashlib
 import hmac
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct
 
 from keyrung_policies.canonical import canonical_bytes, canonical_record
 from keyrung_policies.model import Value
@@ -36,8 +37,7 @@ SALT_BYTES = 32
 FOREVER_SECONDS = 253402300799
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class Entry(Struct, frozen=True, kw_only=True):
     """What one record tells; the writer adds number, hash and time.
 
     Attributes:
@@ -52,8 +52,8 @@ class Entry:
     outcome: str | None = None
     reason: str | None = None
     actor: str | None = None
-    subject_id: str | None = field(default=None, repr=False)
-    session_id: str | None = field(default=None, repr=False)
+    subject_id: str | None = None
+    session_id: str | None = None
     action: str | None = None
     request_digest: str | None = None
     rule_ids: tuple[str, ...] = ()
@@ -63,11 +63,15 @@ class Entry:
     credential_id: str | None = None
     key: Mapping[str, str | int | None] | None = None
     challenge: str | None = None
-    jti: str | None = field(default=None, repr=False)
-    operator: str | None = field(default=None, repr=False)
+    jti: str | None = None
+    operator: str | None = None
     correlation_id: str | None = None
-    attributes: Mapping[str, Value] = field(default_factory=dict)
-    detail: Mapping[str, str] = field(default_factory=dict)
+    attributes: Mapping[str, Value] = {}
+    detail: Mapping[str, str] = {}
+
+    def __repr__(self) -> str:
+        """Return what says nothing of people."""
+        return f"Entry(event={self.event!r}, outcome={self.outcome!r}, correlation_id={self.correlation_id!r})"
 
 
 def hash_id(text: str) -> str:

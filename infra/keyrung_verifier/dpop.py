@@ -10,6 +10,7 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -186,6 +187,7 @@ def _normal(url: str) -> tuple[str, str, int, str] | None:
     return parts.scheme, parts.hostname, port, parts.path or "/"
 
 
+@lru_cache(maxsize=4)  # asked for with every answer, and the same for minutes
 def _nonce(key: bytes, period: int) -> str:
     tag = hmac.new(key, length_prefixed(NONCE_LABEL, str(period)), hashlib.sha256).digest()
     return jws.encode_base64url(tag[:DPOP_NONCE_BYTES])

@@ -3,7 +3,6 @@
 from keyrung_policies.bundle import Bundle
 from keyrung_policies.model import Decision, Requirement, Value
 from keyrung_policies.policy_set import PolicySet
-from keyrung_policies.values import value_fits
 from keyrung_verifier import models
 from keyrung_verifier.audit_writer import AuditWriter
 from keyrung_verifier.calls import Call
@@ -79,6 +78,6 @@ def _visible(audit: AuditWriter, policy: PolicySet, attributes: dict[str, Value]
     seen = {
         name: audit.visible(value, declared[name].audit)
         for name, value in attributes.items()
-        if value_fits(declared[name], value)
+        if policy.checks[name](value)
     }
     return {name: value for name, value in seen.items() if value is not None}

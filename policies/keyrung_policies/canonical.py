@@ -11,6 +11,8 @@ import msgspec
 from keyrung_policies.errors import CanonicalError
 from keyrung_policies.model import MAX_INTEGER
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+
 
 def canonical_bytes(value: object) -> bytes:
     """Return the RFC 8785 form of a JSON value.
@@ -23,7 +25,7 @@ def canonical_bytes(value: object) -> bytes:
     """
     try:
         # Python escapes exactly what section 3.2.2.2 lists, with lower-case hex, once ensure_ascii is off.
-        return json.dumps(_ordered(value), ensure_ascii=False, separators=(",", ":")).encode("utf-8")
+        return _ENCODER.encode(_ordered(value)).encode("utf-8")
     except UnicodeEncodeError as error:
         # Section 3.2.2.2: a lone surrogate must stop the run.
         raise CanonicalError("a text holds a lone surrogate; remove it.") from error

@@ -41,6 +41,7 @@ class KeyWatch:
         into the audit log before anything that was done with them afterwards.
         """
         self._inventory = inventory
+        self._path = str(inventory)  # asked for again and again
         self._on_news = on_news
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
@@ -116,7 +117,7 @@ class KeyWatch:
 
     def _opened(self) -> sqlite3.Connection:
         """Return a connection to the file that stands there now: one that was moved away would be asked for ever."""
-        found = os.stat(self._inventory)  # only a file that is there: one made anew would know no key, and be nobody's
+        found = os.stat(self._path)  # only a file that is there: one made anew would know no key, and be nobody's
         file = (found.st_dev, found.st_ino)
         if self._connection is not None and file != self._file:
             self._connection.close()
