@@ -51,7 +51,15 @@ def test_a_healthy_deployment_has_nothing_wrong_and_a_broken_one_exits_with_1(
     broken = verifier.keyrung("doctor", "-s", _STACK, "--url", "https://localhost:1", check=False)
     assert broken.returncode == 1
     assert "https://localhost:1 cannot be reached" in broken.stdout
-    assert "start the verifier (locally: `keyrung serve`)" in broken.stdout
+    assert broken.stdout.count("start the verifier (locally: `keyrung serve`)") == 1
+    assert broken.stdout.count("Connection refused") == 1
+    rows = [line.split() for line in broken.stdout.splitlines()]
+    assert [row[0] for row in rows if "skipped" in row] == ["clock", "key", "policy"]
+    as_json = json.loads(
+        verifier.keyrung("doctor", "-s", _STACK, "--url", "https://localhost:1", "--json", check=False).stdout
+    )
+    assert [check["check"] for check in as_json["checks"] if not check["ok"]] == ["tls", "clock", "key set", "policy"]
+    assert all(check["findings"] for check in as_json["checks"] if not check["ok"])
 
 
 @contextmanager
@@ -161,7 +169,9 @@ def test_a_certificate_of_another_authority_does_not_count(deployed: Deployment)
     with pytest.raises(InfraError, match="holds no certificate of an authority"):
         _found(deployed, authority=other)
     own = Path(deployed.root / _STATE / "tls/server.pem")  # a certificate, but of no authority
-    assert "does not count" in _found(deployed, authority=own)["tls"][0][0]
+    found = _found(deployed, authority=own)
+    assert "does not count" in found["tls"][0][0]
+    assert found["clock"][0][0] == "not looked at: the verifier's certificate does not count (see tls)"
 
 
 def test_a_stack_that_is_not_deployed_is_one_clear_error(verifier: Project) -> None:

@@ -9,13 +9,29 @@ import httpx
 import pytest
 from support.verifier import ASSERTION_KEY
 
+from keyrung_infra.doctor.examine import of_verifier
 from keyrung_infra.doctor.model import Finding, examine
 from keyrung_infra.doctor.verifier import Reached
+from keyrung_infra.local.ports import free_ports
 
 _STRANGE = [b"", b"<html>", b"[]", b"{}", b"null", b'{"keys": 1}', b'{"keys": [1]}', b'{"keys": [{"kty": "EC"}]}']
 Look = Callable[[Reached], Iterable[Finding]]
 # What the deployment says is not reached, so none is given.
 _NONE: Any = None
+
+
+def test_a_verifier_that_is_stopped_is_told_once_and_what_it_would_be_asked_is_no_pass() -> None:
+    (port,) = free_ports(1)
+    reached = Reached(f"https://localhost:{port}", ssl.create_default_context())
+
+    tls, *others = of_verifier(reached, _NONE, now=datetime.now(UTC))
+
+    (cause,) = tls.findings
+    assert f"https://localhost:{port} cannot be reached" in cause.text
+    assert "start the verifier" in cause.fix
+    told = {check.name: [found.text for found in check.findings] for check in others if check.skipped}
+    phrase = "not looked at: the verifier cannot be reached (see tls)"
+    assert told == {"clock": [phrase], "key set": [phrase], "policy": [phrase]}
 
 
 def _look(monkeypatch: pytest.MonkeyPatch, look: Look, answer: httpx.Response) -> list[str]:

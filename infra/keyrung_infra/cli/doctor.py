@@ -69,5 +69,8 @@ def _print(checks: Sequence[Check]) -> None:
         if not check.findings:
             shown.add_row(check.name, "[green]ok[/green]", check.looked_at)
         for found in check.findings:
+            if check.skipped:  # what to do stands with the cause
+                shown.add_row(check.name, "[yellow]skipped[/yellow]", printable(found.text))
+                continue
             shown.add_row(check.name, "[red]wrong[/red]", f"{printable(found.text)}\n[dim]{printable(found.fix)}[/dim]")
     show(shown)

@@ -1,14 +1,14 @@
 """Every check of one deployment, in the order in which a person would mend things."""
 
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from keyrung_infra.doctor import audit, files, keys
 from keyrung_infra.doctor.deployment import Deployment
-from keyrung_infra.doctor.model import Check, Finding, examine
+from keyrung_infra.doctor.model import Check, Finding, examine, skip
 from keyrung_infra.doctor.verifier import Reached
 from keyrung_infra.errors import InfraError
 from keyrung_infra.inventory.open import is_there, open_inventory
@@ -49,14 +49,26 @@ def examination(
             lambda: audit.whole(deployment.parsed(), deployment.root, now=now),
         )
     reached = Reached(url or _public_url(deployment), _trust(deployment, authority))
+    yield from of_verifier(reached, deployment, now=now)
+
+
+def of_verifier(reached: Reached, deployment: Deployment, *, now: datetime) -> Iterator[Check]:
+    """Yield the checks that ask the verifier; one cause that bars all of them is told by the first alone."""
     yield examine("tls", "the verifier answers with a certificate that counts", lambda: reached.certificate(now))
-    yield examine("clock", "the verifier's clock is this machine's", lambda: reached.clock(now))
-    yield examine(
-        "key set",
-        "the verifier publishes the deployed keys",
-        lambda: reached.keys(deployment, keys.withdrawn(_inventory(deployment))),
-    )
-    yield examine("policy", "the verifier decides by the deployed policy", lambda: reached.policy(deployment, now))
+    looks: list[tuple[str, str, Callable[[], Iterator[Finding]]]] = [
+        ("clock", "the verifier's clock is this machine's", lambda: reached.clock(now)),
+        (
+            "key set",
+            "the verifier publishes the deployed keys",
+            lambda: reached.keys(deployment, keys.withdrawn(_inventory(deployment))),
+        ),
+        ("policy", "the verifier decides by the deployed policy", lambda: reached.policy(deployment, now)),
+    ]
+    for name, looked_at, look in looks:
+        if reached.barred:
+            yield skip(name, looked_at, why=reached.barred, cause="tls")
+        else:
+            yield examine(name, looked_at, look)
 
 
 def _in_aws(deployment: Deployment, now: datetime) -> Iterator[Check]:

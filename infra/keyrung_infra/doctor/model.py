@@ -25,11 +25,13 @@ class Check:
     Attributes:
         name: One word.
         looked_at: What is well if nothing was found, one sentence.
+        skipped: Whether it was not looked at because of what another check found; its one finding says so.
     """
 
     name: str
     looked_at: str
     findings: tuple[Finding, ...] = ()
+    skipped: bool = False
 
 
 def examine(name: str, looked_at: str, look: Callable[[], Iterable[Finding]]) -> Check:
@@ -45,3 +47,9 @@ def examine(name: str, looked_at: str, look: Callable[[], Iterable[Finding]]) ->
         why = str(error) or type(error).__name__
         found.append(Finding(text=f"could not be looked at: {why}", fix="start it, or mend the way to it"))
     return Check(name=name, looked_at=looked_at, findings=tuple(found))
+
+
+def skip(name: str, looked_at: str, *, why: str, cause: str) -> Check:
+    """Return the check as not looked at, which is no pass: ``why``, in a phrase, as the check ``cause`` found."""
+    finding = Finding(text=f"not looked at: {why} (see {cause})", fix=f"mend what {cause} found, then look again")
+    return Check(name=name, looked_at=looked_at, findings=(finding,), skipped=True)

@@ -28,11 +28,16 @@ _Answer = TypeVar("_Answer", models.JsonWebKeySet, models.Health)
 
 
 class Reached:
-    """A verifier that is asked from outside."""
+    """A verifier that is asked from outside.
+
+    Attributes:
+        barred: Why nothing can be asked of it, in a phrase, once `certificate` found that; else empty.
+    """
 
     def __init__(self, url: str, trust: ssl.SSLContext) -> None:
         """Ask at ``url``; ``trust`` says whose certificates count."""
         self._url, self._trust = url.rstrip("/"), trust
+        self.barred = ""
 
     def certificate(self, now: datetime) -> Iterator[Finding]:
         """Yield a finding where the certificate does not count, or not for long."""
@@ -44,10 +49,12 @@ class Reached:
             ):
                 found = tls.getpeercert() or {}
         except ssl.SSLCertVerificationError as error:
+            self.barred = "the verifier's certificate does not count"
             fix = "renew the certificate (locally: `keyrung dev up`), or name its authority with --ca"
             yield Finding(text=f"the certificate of {self._url} does not count ({error.verify_message})", fix=fix)
             return
         except OSError as error:
+            self.barred = "the verifier cannot be reached"
             raise InfraError(
                 f"{self._url} cannot be reached ({error})", fix="start the verifier (locally: `keyrung serve`)"
             ) from error
