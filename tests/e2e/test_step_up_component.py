@@ -27,7 +27,7 @@ class StepUp(pulumi.ComponentResource):
 
 role = aws.iam.Role("api", assume_role_policy="{}")
 principal = "arn:aws:iam::123456789012:role/api"
-client = {"client_id": "api", "audience": "https://api.example.com", "principal_arn": principal}
+client = {"clientId": "api", "audience": "https://api.example.com", "principalArn": principal}
 inputs = {"policy": Path("policy.json").read_text(), "package": "verifier.zip", "clients": [client]}
 inputs["deployerArn"] = role.arn
 inputs |= json.loads(pulumi.Config().get("inputs") or "{}")

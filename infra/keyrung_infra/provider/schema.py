@@ -22,6 +22,11 @@ def schema(
             "displayName": "Keyrung",
             "description": "Provisions the keys behind step-up authentication.",
             "license": "Apache-2.0",
+            # SDKs generated from it say of which version they are, and don't claim to be Pulumi's own.
+            "language": {
+                "nodejs": {"packageName": "pulumi-keyrung", "respectSchemaVersion": True},
+                "python": {"packageName": "pulumi_keyrung", "respectSchemaVersion": True},
+            },
             "config": {"variables": _properties(configuration)},
             "provider": {"inputProperties": _properties(configuration)},
             "types": _types([*resources, *components]),

@@ -21,7 +21,7 @@ from keyrung_infra.errors import InfraError
 from keyrung_infra.generation_setting import with_setting
 from keyrung_infra.project import find_root
 from keyrung_infra.provider.backends import Backends
-from keyrung_infra.provider.engine import Engine, EngineGoneError
+from keyrung_infra.provider.engine import Engine
 from keyrung_infra.provider.provider import VERSION, KeyrungProvider
 from keyrung_policies.errors import PolicyError
 from keyrung_provisioners.errors import ProvisionerError
@@ -92,8 +92,8 @@ def main(reached: Callable[[str], None] | None = None) -> None:
     parser.add_argument("engine", help="address of the Pulumi engine")
     arguments, _ = parser.parse_known_args()
     try:
-        engine = Engine(arguments.engine)
-    except EngineGoneError as error:
+        engine, root = Engine(arguments.engine), find_root()
+    except InfraError as error:
         parser.error(str(error))
     engine.watch()
 
@@ -102,4 +102,4 @@ def main(reached: Callable[[str], None] | None = None) -> None:
             reached(point)
         engine.check()
 
-    serve(arguments.engine, KeyrungProvider(Backends(find_root(), reached=step), engine))
+    serve(arguments.engine, KeyrungProvider(Backends(root, reached=step), engine))

@@ -38,12 +38,9 @@ _LATER = frozenset({"policy", "issuer", "deployer_arn"})  # may come from anothe
 _NUMBERS = frozenset({"reserved_concurrency", "provisioned_concurrency"})  # without a default that tells
 _OUTPUT_TYPES = {"keys": "object", "policy_version": "integer"}  # all others are texts
 _CLIENT = {
-    field.name: Property(type="string", description=text)
-    for field, text in zip(
-        dataclasses.fields(Client),
-        ("Its name.", "Absolute URI that its assertions name.", "The IAM role or user that it calls as."),
-        strict=True,
-    )
+    "clientId": Property(type="string", description="Its name."),
+    "audience": Property(type="string", description="Absolute URI that its assertions name."),
+    "principalArn": Property(type="string", description="The IAM role or user that it calls as."),
 }
 
 
@@ -132,7 +129,10 @@ def _purposes(names: list[str]) -> frozenset[Purpose]:
 # What a value that is known becomes.
 _DECODE: Mapping[str, Callable[[Any], Any]] = {
     "package": _package,
-    "clients": lambda found: [Client(**each) for each in found],
+    "clients": lambda found: [
+        Client(client_id=each["clientId"], audience=each["audience"], principal_arn=each["principalArn"])
+        for each in found
+    ],
     "imported_keys": _purposes,
     **_CHOICES,
 }

@@ -20,11 +20,12 @@ from support.deployment import (
     transit_keys,
 )
 from support.openbao import kill_server
-from support.project import Project
+from support.project import REPOSITORY, Project
 from support.softhsm import SoftHsmToken
 
 from keyrung_infra.provider.backends import Backends
 from keyrung_infra.provider.engine import Engine, EngineGoneError
+from keyrung_infra.tools import Tools
 
 # Notes each time that the provider asks for the PIN, which it does for a login and for nothing else.
 _COUNTING_PLUGIN = """
@@ -164,6 +165,17 @@ def test_the_schema_is_served_to_people_with_the_plugin_alone(deployed: Project)
     written = deployed.root / "schema.json"
     written.write_text(json.dumps(schema))
     deployed.pulumi("schema", "check", str(written))  # as before an SDK is generated from it
+
+
+def test_the_plugin_outside_a_project_says_so_in_a_sentence(tools: Tools, tmp_path: Path) -> None:
+    command = [str(tools.pulumi), "package", "get-schema", str(REPOSITORY / "infra/plugin/pulumi-resource-keyrung")]
+    home = {"PULUMI_HOME": str(tmp_path / "home"), "PULUMI_SKIP_UPDATE_CHECK": "true"}
+    refused = subprocess.run(
+        command, cwd=tmp_path, env={**os.environ, **home}, capture_output=True, text=True, timeout=60
+    )
+    assert refused.returncode != 0
+    assert f"no Pulumi.yaml in {tmp_path} or above: go to the project's folder" in refused.stderr
+    assert "Traceback" not in refused.stderr
 
 
 @pytest.mark.parametrize("address", ["", "nowhere", "127.0.0.1:1", "127.0.0.1:99999999"])

@@ -55,7 +55,7 @@ def test_a_client_is_a_type_of_its_own(provider: KeyrungProvider) -> None:
 
     clients = schema["resources"]["keyrung:index:StepUp"]["inputProperties"]["clients"]
     assert clients["items"] == {"$ref": "#/types/keyrung:index:Client"}
-    assert schema["types"]["keyrung:index:Client"]["required"] == ["client_id", "audience", "principal_arn"]
+    assert schema["types"]["keyrung:index:Client"]["required"] == ["clientId", "audience", "principalArn"]
 
 
 def test_every_output_is_an_attribute_of_the_class() -> None:
@@ -95,7 +95,7 @@ def test_it_answers_with_its_outputs_and_what_they_depend_on() -> None:
 
 
 def test_its_inputs_reach_the_deployment() -> None:
-    client = {"client_id": "api", "audience": "https://api.example.com", "principal_arn": "arn:aws:iam::1:role/api"}
+    client = {"clientId": "api", "audience": "https://api.example.com", "principalArn": "arn:aws:iam::1:role/api"}
     deployment = _construct(
         clients=from_plain([dict(client)]),
         front=PropertyValue("function-url"),
@@ -112,7 +112,8 @@ def test_its_inputs_reach_the_deployment() -> None:
     lock = deployment.one("aws:s3/bucketObjectLockConfiguration:BucketObjectLockConfiguration")
     assert lock.inputs["rule"]["defaultRetention"]["mode"] == "COMPLIANCE"
     document = deployment.one("aws:s3/bucketObjectv2:BucketObjectv2", "stepup-config-deployment")
-    assert json.loads(document.inputs["content"])["clients"] == [client]
+    made = {"client_id": "api", "audience": "https://api.example.com", "principal_arn": "arn:aws:iam::1:role/api"}
+    assert json.loads(document.inputs["content"])["clients"] == [made]
 
 
 @pytest.mark.parametrize(
@@ -121,7 +122,7 @@ def test_its_inputs_reach_the_deployment() -> None:
         ({"architectur": PropertyValue("arm64")}, "no input called architectur; did you mean architecture?"),
         ({"architecture": PropertyValue("sparc")}, "architecture must be one of arm64, x86_64, not 'sparc'"),
         ({"keyDeletionDays": PropertyValue(3.0)}, "deletion_window_days is 3: KMS waits 7 to 30 days"),
-        ({"clients": from_plain([{"client_id": "api"}])}, "clients.audience is missing"),
+        ({"clients": from_plain([{"clientId": "api"}])}, "clients.audience is missing"),
         ({"clients": from_plain(["api"])}, "clients must be of type array"),
         ({"importedKeys": from_plain(["kek-2"])}, "importedKeys"),
         ({"package": PropertyValue("nowhere.zip")}, "package names nowhere.zip, which is not in the project"),
