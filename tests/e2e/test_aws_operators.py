@@ -12,7 +12,10 @@ from support.lambda_emulator import Emulator, emulated, unpack_bundle
 from support.lambda_events import http_event
 from support.serving import REQUEST, app_of, question, unused_code
 
-pytestmark = pytest.mark.skipif(REAL, reason="in a real account Lambda runs the function")
+pytestmark = [
+    pytest.mark.xdist_group("aws-stack"),
+    pytest.mark.skipif(REAL, reason="in a real account Lambda runs the function"),
+]
 
 
 @pytest.fixture(scope="module")

@@ -102,12 +102,12 @@ def test_resources_are_made_kept_changed_replaced_and_deleted(tools: Tools, acco
     project = small_project(tmp_path / "project", account, tools, _PROGRAM)
     _pack(project, "one")
     kms, dynamodb = account.client("kms"), account.client("dynamodb")
-    project.pulumi("up", "--yes")
+    project.pulumi("up", "--yes", "--skip-preview")
     outputs = project.pulumi_json("stack", "output", "--json")
     assert kms.describe_key(KeyId="alias/seed")["KeyMetadata"]["Arn"] == outputs["key"]
     assert outputs["account"] == outputs["key"].split(":")[4]
 
-    project.pulumi("up", "--yes", "--refresh", "--expect-no-changes")
+    project.pulumi("up", "--yes", "--skip-preview", "--refresh", "--expect-no-changes")
 
     project.pulumi("config", "set", "text", "two")  # changed in place: the same key, another version of the code
     _pack(project, "two")

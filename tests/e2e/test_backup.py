@@ -13,6 +13,8 @@ import pytest
 from support.project import Project
 from support.serving import application, question, serving
 
+pytestmark = pytest.mark.xdist_group("e2e")
+
 _NAMES = {"checkpoints.jsonl", "policy-bundle.json", "store.db", "inventory.db"}
 
 

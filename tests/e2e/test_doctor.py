@@ -18,6 +18,8 @@ from keyrung_infra.doctor.deployment import Deployment, read_deployment
 from keyrung_infra.doctor.examine import examination
 from keyrung_infra.errors import InfraError
 
+pytestmark = pytest.mark.xdist_group("e2e")
+
 _CHECKS = ["files", "inventory", "keys", "configuration", "audit", "tls", "clock", "key set", "policy"]
 _STACK = "local"
 
