@@ -57,6 +57,17 @@ def test_a_challenge_that_is_not_made_is_recorded_with_a_reason(
     assert world.last_reason("challenge.created") == reason
 
 
+@pytest.mark.parametrize(
+    ("session", "reason"), [(None, "no_session"), ({"id": "sid-1", "colour": "red"}, "wrong_shape")]
+)
+def test_a_challenge_without_a_session_is_recorded_as_that(
+    world: World, session: dict[str, str] | None, reason: str
+) -> None:
+    assert world.challenge("profile.update", session=session).status == 400
+
+    assert world.last_reason("challenge.created") == reason
+
+
 def test_a_use_is_recorded_as_what_it_was(world: World) -> None:
     totp = world.enrol_totp()
     assertion = world.step_up(totp)

@@ -25,6 +25,24 @@ def test_nesting_ends_at_the_limit(depth: int, fits: bool) -> None:
             parse_object(nested(depth))
 
 
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'{"a":' + b"[" * 8 + b"]" * 8 + b"}",
+        b'{"a":[' + b"[]," * 50 + b"[" * 7 + b"]" * 8 + b"}",
+        b"[" * 9 + b"]" * 9,
+    ],
+    ids=["in one object", "behind many that are flat", "without an object"],
+)
+def test_lists_count_as_nesting(data: bytes) -> None:
+    with pytest.raises(StrictFormError, match="too_deep"):
+        parse_object(data)
+
+
+def test_what_follows_one_another_does_not_count_as_nesting() -> None:
+    assert parse_object(b'{"a":[' + b"[]," * 50 + b"[]]}") == {"a": [[]] * 51}
+
+
 def test_brackets_inside_texts_do_not_count_as_nesting() -> None:
     text = '{"a":"' + "[" * 50 + '\\"' + "{" * 50 + '"}'
 
@@ -37,7 +55,7 @@ def test_length_ends_at_the_limit(size: int, fits: bool) -> None:
     if fits:
         assert parse_object(data, max_bytes=100)
     else:
-        with pytest.raises(StrictFormError, match="too_long"):
+        with pytest.raises(StrictFormError, match=r"\btoo_long\b"):
             parse_object(data, max_bytes=100)
 
 
@@ -93,6 +111,12 @@ def test_base64url_has_one_spelling(data: bytes) -> None:
     for other in (f"{text}=", f"{text}\n", f" {text}", f"{text}+", text + "\u0661"):
         with pytest.raises(StrictFormError):
             decode_base64url(other)
+
+
+def test_base64url_of_another_length_is_refused() -> None:
+    assert decode_base64url(b64(b"12"), size_bytes=2) == b"12"
+    with pytest.raises(StrictFormError, match="wrong_length"):
+        decode_base64url(b64(b"12"), size_bytes=3)
 
 
 @pytest.mark.parametrize("text", ["A", "AB", "AAB", "QUI=", "Q_U+", "Q U", "QQ\n"])
