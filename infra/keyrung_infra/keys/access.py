@@ -33,9 +33,9 @@ def stack_settings(root: Path, stack: str | None) -> dict[str, str]:
         )
     given = _config(files[stack])
     return {
-        name.removeprefix(_OURS): value
+        name.removeprefix(_OURS): str(value).lower() if isinstance(value, bool) else value  # as the engine tells it
         for name, value in given.items()
-        if name.startswith(_OURS) and isinstance(value, str)
+        if name.startswith(_OURS) and isinstance(value, str | bool)
     }
 
 
