@@ -1,4 +1,7 @@
-"""The real servers that tests share. Each worker of a parallel run has its own, on ports of its own."""
+"""What many tests share: a verifier for each test, and real servers.
+
+Each worker of a parallel run has servers of its own, on ports of its own.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,8 +12,23 @@ from support.project import STACK_NAME, Project, running_project
 from support.softhsm import SoftHsmToken, make_token, point_at
 from support.tls_server import make_certificates
 from support.tools import required_tools
+from support.verifier import Totp, World
 
 from keyrung_infra.tools import Tools
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    """A fresh verifier."""
+    made = World(tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def totp(world: World) -> Totp:
+    """The authenticator app of the person whom tests are about."""
+    return world.enrol_totp()
 
 
 @pytest.fixture(scope="session")

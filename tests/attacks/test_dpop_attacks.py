@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from support.dpop import TOKEN_SHA256, DpopClient, signed
-from support.verifier import ORIGIN, Totp, UnsafeTestKey, World, at_once, b64, bundle_bytes, catalog_texts, unb64
+from support.verifier import ORIGIN, Totp, UnsafeTestKey, World, at_once, b64, catalog_texts, unb64
 
 TRIES = 50
 OTHER_URL = f"{ORIGIN}/stepup/v1/challenges/other/response"
@@ -20,11 +20,6 @@ OTHER_URL = f"{ORIGIN}/stepup/v1/challenges/other/response"
 @pytest.fixture
 def client(world: World) -> DpopClient:
     return DpopClient(world)
-
-
-@pytest.fixture
-def totp(world: World) -> Totp:
-    return world.enrol_totp()
 
 
 @pytest.fixture
@@ -298,8 +293,7 @@ def test_one_proof_brought_50_times_at_once_by_an_assertion_that_pays_often_pays
         name: text.replace(b"max_age: 5m, bind: [method, uri, body]", b"max_age: 5m, bind: [], single_use: false", 1)
         for name, text in catalog_texts().items()
     }
-    (tmp_path / "policy-bundle.json").write_bytes(bundle_bytes(texts=texts))
-    world = World(tmp_path)
+    world = World(tmp_path, texts=texts)
     client, totp = DpopClient(world), world.enrol_totp()
     asked, use = {"session": client.session()}, client.use()
     challenge_id = world.challenge_id(session=client.session())

@@ -35,11 +35,6 @@ def guarded(world: World, client: DpopClient) -> Guarded:
     return Guarded(world, identify=identify)
 
 
-@pytest.fixture
-def totp(world: World) -> Totp:
-    return world.enrol_totp()
-
-
 def challenge(answer: httpx.Response) -> dict[str, str]:
     assert answer.status_code == 401, answer.text
     return parameters_of(answer.headers["WWW-Authenticate"], scheme="DPoP")

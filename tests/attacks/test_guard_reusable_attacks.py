@@ -10,7 +10,7 @@ from msgspec import UNSET
 from msgspec.structs import replace as changed
 from support.dpop import TOKEN, TOKEN_SHA256, DpopClient
 from support.guarded import MODES_POLICY, MODES_ROUTES, PUBLIC_URL, Guarded, earn, parameters_of
-from support.verifier import ASSERTION_KEY, START, Totp, World, bundle_bytes
+from support.verifier import ASSERTION_KEY, START, Totp, World
 
 from keyrung_verifier import assertion as assertions
 from keyrung_verifier.guard.asgi import Session
@@ -22,15 +22,9 @@ ALICE = Session(subject_id="alice", session_id="sid-alice")
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    (tmp_path / "policy-bundle.json").write_bytes(bundle_bytes(texts={"modes.yaml": MODES_POLICY}))
-    made = World(tmp_path)
+    made = World(tmp_path, texts={"modes.yaml": MODES_POLICY})
     yield made
     made.close()
-
-
-@pytest.fixture
-def totp(world: World) -> Totp:
-    return world.enrol_totp()
 
 
 @pytest.fixture

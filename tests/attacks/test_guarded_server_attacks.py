@@ -58,11 +58,6 @@ def wire(world: World, certificates: Path) -> Iterator[Wire]:
             yield Wire(url, authority)
 
 
-@pytest.fixture
-def totp(world: World) -> Totp:
-    return world.enrol_totp()
-
-
 def chunked(*pieces: bytes) -> bytes:
     return b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in (*pieces, b""))
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from support.dpop import DpopClient
-from support.verifier import World, at_once, bundle_bytes, catalog_texts, respond_each, spend_many
+from support.verifier import World, at_once, catalog_texts, respond_each, spend_many
 
 TRIES = 200
 PROCESSES = 4
@@ -24,8 +24,7 @@ def world_with(folder: Path, uses: bytes) -> World:
     """Return a verifier whose assertions for a change of the profile pay as often as ``uses`` says."""
     once, often = b"max_age: 5m, bind: [method, uri, body]", b"max_age: 5m, bind: [], " + uses
     texts = {name: text.replace(once, often, 1) for name, text in catalog_texts().items()}
-    (folder / "policy-bundle.json").write_bytes(bundle_bytes(texts=texts))
-    return World(folder)
+    return World(folder, texts=texts)
 
 
 def in_processes(pool: Executor, folder: Path, assertion: str, **asked: Any) -> list[int]:

@@ -10,11 +10,6 @@ from keyrung_verifier.store.protocol import Store
 
 
 @pytest.fixture
-def totp(world: World) -> Totp:
-    return world.enrol_totp()
-
-
-@pytest.fixture
 def key(world: World) -> UnsafeTestKey:
     return world.enrol_token()
 

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from support.deployment import deploy_template, running_deployment
 from support.disk_sync import skipped_sync
 from support.load import Kind
-from support.loading import PEOPLE, LoadedVerifier, resident_mib
+from support.loading import PEOPLE, LoadedVerifier, Measured, resident_mib
 from support.project import Project
 from support.stores import SigningManager
 
@@ -106,18 +106,24 @@ def _line(what: str, values: Sequence[float], *, unit: str = "") -> None:
 _KINDS: tuple[Kind, ...] = ("empty", "evaluate", "step_up")
 
 
-def test_one_client_beside_the_floor(bench: LoadedVerifier) -> None:
+def _beside_the_floor(bench: LoadedVerifier, count: int) -> tuple[list[Floor], list[list[Measured]]]:
+    """Return of each round the floor, and what so many clients of each kind measured."""
     floors, rounds = [], []
     with (
         bench.serving() as pid,
-        closing(sqlite3.connect(bench.project.root / "floor.db", isolation_level=None)) as store,
+        closing(sqlite3.connect(bench.project.root / f"floor-{count}.db", isolation_level=None)) as store,
         ExitStack() as stack,
     ):
         bare = Bare(bench.project, store)
-        clients = [stack.enter_context(bench.clients(pid, kind, 1)) for kind in _KINDS]
+        clients = [stack.enter_context(bench.clients(pid, kind, count)) for kind in _KINDS]
         for _ in range(_ROUNDS):
             floors.append(bare.measure())
             rounds.append([measure(_ROUND_SECONDS) for measure in clients])
+    return floors, rounds
+
+
+def test_one_client_beside_the_floor(bench: LoadedVerifier) -> None:
+    floors, rounds = _beside_the_floor(bench, 1)
     print(f"\none client; load of the machine {os.getloadavg()[0]:.1f}, {_ROUNDS} rounds")
     _line("bare durable write", [1000 * floor.write for floor in floors], unit=" ms")
     _line("bare signature by the token, and verification", [1000 * (f.sign + f.verify) for f in floors], unit=" ms")
@@ -131,17 +137,7 @@ def test_one_client_beside_the_floor(bench: LoadedVerifier) -> None:
 
 
 def test_64_clients_beside_the_floor(bench: LoadedVerifier) -> None:
-    floors, rounds = [], []
-    with (
-        bench.serving() as pid,
-        closing(sqlite3.connect(bench.project.root / "floor-64.db", isolation_level=None)) as store,
-        ExitStack() as stack,
-    ):
-        bare = Bare(bench.project, store)
-        clients = [stack.enter_context(bench.clients(pid, kind, PEOPLE)) for kind in _KINDS]
-        for _ in range(_ROUNDS):
-            floors.append(bare.measure())
-            rounds.append([measure(_ROUND_SECONDS) for measure in clients])
+    floors, rounds = _beside_the_floor(bench, PEOPLE)
     print(f"\n64 clients; load of the machine {os.getloadavg()[0]:.1f}, {_ROUNDS} rounds")
     _line("empty requests", [empty.per_second for empty, _, _ in rounds], unit="/s")
     _line("  server CPU of three", [3000 * empty.cpu_seconds for empty, _, _ in rounds], unit=" ms")

@@ -192,6 +192,7 @@ class World:
         self,
         folder: Path,
         *,
+        texts: Mapping[str, bytes] | None = None,  # the policy of a bundle that is not there yet
         clock: SettableClock | None = None,
         signer: Signer = ASSERTION_KEY,
         audit_signer: Signer = AUDIT_KEY,
@@ -211,7 +212,7 @@ class World:
         self.sealer = UnsafeTestSealer()
         self.bundle_path = folder / "policy-bundle.json"
         if not self.bundle_path.exists():
-            self.bundle_path.write_bytes(bundle_bytes())
+            self.bundle_path.write_bytes(bundle_bytes(texts=texts))
         self.checkpoint_path = folder / "checkpoints.jsonl"
         self.store = store or SqliteStore(folder / "store.db")
         self.audit = AuditWriter(

@@ -15,7 +15,6 @@ from support.verifier import (
     World,
     at_once,
     b64,
-    bundle_bytes,
     unb64,
 )
 
@@ -49,15 +48,9 @@ MADE_IN_HARDWARE = {
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    (tmp_path / "policy-bundle.json").write_bytes(bundle_bytes(texts={"levels.yaml": POLICY}))
-    made = World(tmp_path)
+    made = World(tmp_path, texts={"levels.yaml": POLICY})
     yield made
     made.close()
-
-
-@pytest.fixture
-def totp(world: World) -> Totp:
-    return world.enrol_totp()
 
 
 @pytest.fixture

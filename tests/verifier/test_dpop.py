@@ -28,11 +28,6 @@ def client(world: World) -> DpopClient:
     return DpopClient(world)
 
 
-@pytest.fixture
-def totp(world: World) -> Totp:
-    return world.enrol_totp()
-
-
 def test_the_proof_of_the_standard_is_read_to_its_last_check_and_its_key_has_the_published_thumbprint() -> None:
     jwk = json.loads(unb64(PROOF.split(".", maxsplit=1)[0]))["jwk"]
     assert thumbprint(jwk) == JKT

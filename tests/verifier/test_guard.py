@@ -17,11 +17,6 @@ def guarded(world: World) -> Guarded:
     return Guarded(world)
 
 
-@pytest.fixture
-def totp(world: World) -> Totp:
-    return world.enrol_totp()
-
-
 def test_an_ordinary_request_passes_with_its_body(guarded: Guarded) -> None:
     assert guarded.request("GET", "/accounts").status_code == 200
     assert guarded.request("POST", "/transfers", body=SMALL).text == "passed"

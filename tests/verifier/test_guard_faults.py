@@ -28,11 +28,6 @@ def guarded(world: World) -> Guarded:
     return Guarded(world)
 
 
-@pytest.fixture
-def totp(world: World) -> Totp:
-    return world.enrol_totp()
-
-
 BROKEN = {
     "unreachable": fails(httpx.ConnectError("refused")),
     "wrong certificate": fails(httpx.ConnectError("certificate verify failed")),

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from support.guarded import Guarded, earn
 from support.project import REPOSITORY
-from support.verifier import World, bundle_bytes
+from support.verifier import World
 
 from keyrung_verifier.guard.asgi import Session
 
@@ -33,8 +33,7 @@ def defined(name: str) -> Any:
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
     policy = block("yaml", "keyrung: policy/v1").encode()
-    (tmp_path / "policy-bundle.json").write_bytes(bundle_bytes(texts={"guide.yaml": policy}))
-    made = World(tmp_path)
+    made = World(tmp_path, texts={"guide.yaml": policy})
     yield made
     made.close()
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx
 import pytest
 from support.guarded import MODES_POLICY, MODES_ROUTES, Guarded, earn, fails, replacing, says, shell
-from support.verifier import Totp, UnsafeTestKey, World, bundle_bytes
+from support.verifier import Totp, UnsafeTestKey, World
 
 from keyrung_verifier import assertion as assertions
 from keyrung_verifier.guard import keys as guard_keys
@@ -17,8 +17,7 @@ REPORT = "/reports/1990"  # opened by an assertion that the verifier does not co
 
 @pytest.fixture
 def guarded(tmp_path: Path) -> Iterator[Guarded]:
-    (tmp_path / "policy-bundle.json").write_bytes(bundle_bytes(texts={"modes.yaml": MODES_POLICY}))
-    world = World(tmp_path)
+    world = World(tmp_path, texts={"modes.yaml": MODES_POLICY})
     yield Guarded(world, routes=MODES_ROUTES)
     world.close()
 

@@ -62,11 +62,6 @@ def function(world: World, certificates: Path) -> Iterator[Function]:
         yield Function(world, url, certificates / "tls-ca.pem")
 
 
-@pytest.fixture
-def totp(world: World) -> Totp:
-    return world.enrol_totp()
-
-
 def error_of(answer: Mapping[str, Any]) -> tuple[int, str]:
     return answer["statusCode"], json.loads(answer["body"])["error"]
 

@@ -14,8 +14,7 @@ SPEND = "/stepup/v1/assertions/spend"
 
 @pytest.fixture
 def guarded(tmp_path: Path) -> Iterator[Guarded]:
-    (tmp_path / "policy-bundle.json").write_bytes(bundle_bytes(texts={"modes.yaml": MODES_POLICY}))
-    world = World(tmp_path)
+    world = World(tmp_path, texts={"modes.yaml": MODES_POLICY})
     yield Guarded(world, routes=MODES_ROUTES)
     world.close()
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.verifier import World, at_once, bundle_bytes, unb64
+from support.verifier import World, at_once, unb64
 
 POLICY = b"""
 keyrung: policy/v1
@@ -57,8 +57,7 @@ REUSABLE = {"action": "reports.read"}
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    (tmp_path / "policy-bundle.json").write_bytes(bundle_bytes(texts={"modes.yaml": POLICY}))
-    made = World(tmp_path)
+    made = World(tmp_path, texts={"modes.yaml": POLICY})
     yield made
     made.close()
 

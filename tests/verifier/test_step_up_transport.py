@@ -224,11 +224,6 @@ def test_an_async_client_steps_up_too_and_its_loop_goes_on_meanwhile() -> None:
     assert [request.content for request in api.requests] == [b"onetwo"] * 2
 
 
-@pytest.fixture
-def totp(world: World) -> Totp:
-    return world.enrol_totp()
-
-
 def test_a_client_of_a_guarded_api_steps_up_over_the_network_without_noticing(
     world: World, totp: Totp, certificates: Path
 ) -> None:

@@ -77,7 +77,7 @@ class ProvisionedSealer:
 
 
 def open_signer(
-    key: SigningKey, purpose: Purpose, manager: KeyManager, watch: KeyWatch, *, aside: Aside = nullcontext
+    key: SigningKey, purpose: Purpose, manager: KeyManager, watch: KeyWatch, *, aside: Aside
 ) -> ProvisionedSigner:
     """Return the signer for ``key``; of an active one the store must hold exactly the declared public key."""
     uri = KeyUri.parse(key.uri)
@@ -107,9 +107,7 @@ def open_signer(
     )
 
 
-def open_sealer(
-    key: SealingKey, manager: KeyManager, watch: KeyWatch, *, aside: Aside = nullcontext
-) -> ProvisionedSealer:
+def open_sealer(key: SealingKey, manager: KeyManager, watch: KeyWatch, *, aside: Aside) -> ProvisionedSealer:
     """Return the sealer for ``key``; the first use shows whether the store holds it."""
     uri = KeyUri.parse(key.uri)
     watch.require_purpose(uri, key.generation, Purpose.CREDENTIAL_SEED)
